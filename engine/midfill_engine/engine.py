@@ -1,0 +1,32 @@
+"""The one door between the server and whatever computes text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from midfill_engine.cancel import CancelToken
+from midfill_engine.types import Chunk, CompletionRequest, EngineInfo
+
+__all__ = ["Engine"]
+
+
+class Engine(Protocol):
+    """Computes completions, one at a time: callers serialise their calls (the scheduler does)."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """Which model serves, where and why."""
+        ...
+
+    def stream(self, request: CompletionRequest, cancel: CancelToken) -> Iterator[Chunk]:
+        """Yield text as it is generated; the last chunk carries ``finish`` and ``timings``.
+
+        A cancelled stream ends within one decode step or prefill chunk, with
+        ``FinishReason.CANCELLED``; finished work stays cached. Raises ``MidfillError`` only.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release weights, caches and threads. Idempotent."""
+        ...

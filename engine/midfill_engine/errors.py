@@ -1,0 +1,70 @@
+"""Every error the engine raises on purpose.
+
+MidfillError
+├── ModelError                   a model cannot be had, or cannot be used
+│   ├── UnknownModelError        no such id in the registry; names the nearest
+│   ├── ModelMissingError        known, but not on this machine yet: says what to pull
+│   ├── ModelFormatError         the file is not what its name says, or of an unsupported kind
+│   └── IntegrityError           size or sha256 differs from the registry's
+├── FetchError                   no source could deliver; one line per source that was tried
+├── DiskFullError                not enough room: says how much is needed, and where
+├── BackendUnavailableError      a runtime is not installed: says which extra to install
+└── RequestError                 the request itself cannot be served (too long, no such ability)
+
+Messages are written for the person at the editor: what happened, then what to do about it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendUnavailableError",
+    "DiskFullError",
+    "FetchError",
+    "IntegrityError",
+    "MidfillError",
+    "ModelError",
+    "ModelFormatError",
+    "ModelMissingError",
+    "RequestError",
+    "UnknownModelError",
+]
+
+
+class MidfillError(Exception):
+    """Base of all errors midfill raises on purpose; ``str(error)`` can be shown to a user."""
+
+
+class ModelError(MidfillError):
+    """A model cannot be had, or cannot be used."""
+
+
+class UnknownModelError(ModelError):
+    """No model of that id is registered."""
+
+
+class ModelMissingError(ModelError):
+    """The model is registered but not on this machine."""
+
+
+class ModelFormatError(ModelError):
+    """A model file is damaged, or of a kind that is not supported."""
+
+
+class IntegrityError(ModelError):
+    """A file's size or sha256 is not the one the registry promises."""
+
+
+class FetchError(MidfillError):
+    """No source could deliver a file."""
+
+
+class DiskFullError(MidfillError):
+    """There is not enough room on the disk."""
+
+
+class BackendUnavailableError(MidfillError):
+    """The runtime that a backend drives is not installed."""
+
+
+class RequestError(MidfillError):
+    """The request cannot be served as it is."""

@@ -1,0 +1,28 @@
+"""What a caller may choose about the engine; every field has a default that works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["EngineOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """Which model, where its files live and how it runs.
+
+    ``model``: a registry id, or ``"auto"`` (the best model that this machine serves within the
+    latency budget). ``weights``: layout of the converted weights, ``"auto"`` for the one that
+    was best for the model by measured speed and quality (names: ``onnx.layouts``).
+    ``threads=None`` takes the physical cores. ``context_tokens`` bounds prompt plus answer;
+    ``prompt_tokens=None`` takes the model's default. ``download`` allows fetching a missing model.
+    """
+
+    model: str = "auto"
+    weights: str = "auto"
+    home: Path | None = None
+    threads: int | None = None
+    context_tokens: int = 4096
+    prompt_tokens: int | None = None
+    download: bool = False
