@@ -1,0 +1,171 @@
+"""The fill-in-the-middle formats of the model families, as data.
+
+A new family is a new row of ``FIM_FORMATS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from midfill_engine.errors import ModelFormatError
+from midfill_engine.tokenizer import Tokenizer
+
+__all__ = ["FIM_FORMATS", "FimFormat", "RepoFormat", "ResolvedFim", "resolve"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepoFormat:
+    """How a family writes other files before the one being completed.
+
+    ``repo`` and ``file`` are marker tokens before the repository's name and before each file;
+    ``header`` is the text before a file's own. ``inside``: the files lie after the prefix marker,
+    as if they were the start of the prefix. ``header_inside``: so does the current file's header.
+    """
+
+    repo: str | None = None
+    file: str | None = None
+    header: str = "{path}\n"
+    inside: bool = False
+    header_inside: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FimFormat:
+    """A family's fill-in-the-middle format: marker tokens, their order and what ends an answer.
+
+    ``PRE prefix SUF suffix MID``, or, ``suffix_first``, ``SUF suffix PRE prefix MID``.
+    ``stops`` are tokens that end an answer, if the vocabulary has them; all markers do as well.
+    """
+
+    prefix: str
+    suffix: str
+    middle: str | None
+    suffix_first: bool = False
+    repo: RepoFormat
+    stops: tuple[str, ...]
+
+
+_PIPED = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+_STARCODER2 = FimFormat(
+    prefix="<fim_prefix>",
+    suffix="<fim_suffix>",
+    middle="<fim_middle>",
+    repo=RepoFormat(repo="<repo_name>", file="<file_sep>", header_inside=True),
+    stops=("<|endoftext|>", "<fim_pad>"),
+)
+
+FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
+    {
+        "qwen2.5-coder": FimFormat(
+            prefix=_PIPED[0],
+            suffix=_PIPED[1],
+            middle=_PIPED[2],
+            repo=RepoFormat(repo="<|repo_name|>", file="<|file_sep|>"),
+            stops=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>"),
+        ),
+        "codellama": FimFormat(
+            prefix="▁<PRE>",
+            suffix="▁<SUF>",
+            middle="▁<MID>",
+            repo=RepoFormat(header="# {path}\n", inside=True),
+            stops=("▁<EOT>", "</s>"),
+        ),
+        "starcoder2": _STARCODER2,
+        "granite-code": _STARCODER2,
+        "granite-4": FimFormat(
+            prefix=_PIPED[0],
+            suffix=_PIPED[1],
+            middle=_PIPED[2],
+            repo=RepoFormat(repo="<|reponame|>", file="<|filename|>"),
+            stops=("<|end_of_text|>", "<|fim_pad|>"),
+        ),
+        "deepseek-coder": FimFormat(
+            prefix="<\uff5cfim▁begin\uff5c>",
+            suffix="<\uff5cfim▁hole\uff5c>",
+            middle="<\uff5cfim▁end\uff5c>",
+            repo=RepoFormat(header="#{path}\n", inside=True),
+            stops=("<\uff5cend▁of▁sentence\uff5c>", "<|EOT|>"),
+        ),
+        "codegemma": FimFormat(
+            prefix=_PIPED[0],
+            suffix=_PIPED[1],
+            middle=_PIPED[2],
+            repo=RepoFormat(file="<|file_separator|>"),
+            stops=("<eos>", "<end_of_turn>"),
+        ),
+        "codestral": FimFormat(
+            prefix="[PREFIX]",
+            suffix="[SUFFIX]",
+            middle=None,
+            suffix_first=True,
+            repo=RepoFormat(header="+++++ {path}\n", inside=True),
+            stops=("</s>",),
+        ),
+        "seed-coder": FimFormat(
+            prefix="<[fim-prefix]>",
+            suffix="<[fim-suffix]>",
+            middle="<[fim-middle]>",
+            suffix_first=True,
+            repo=RepoFormat(header="# {path}\n", inside=True),
+            stops=("<[end▁of▁sentence]>",),
+        ),
+    }
+)
+"""By family; a registry names one of these keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedFim:
+    """A format with the ids its markers have in one vocabulary.
+
+    ``middle``, ``repo`` and ``file`` are ``None`` where the family, or this file, has no such
+    token. ``stop_ids`` end an answer and are never part of its text.
+    """
+
+    format: FimFormat
+    prefix: int
+    suffix: int
+    middle: int | None
+    repo: int | None
+    file: int | None
+    stop_ids: frozenset[int]
+
+
+def resolve(key: str, tokenizer: Tokenizer) -> ResolvedFim:
+    """Look the markers of the format ``key`` up in ``tokenizer``.
+
+    Raises ``ModelFormatError`` for an unknown key or when a marker is not in the vocabulary: such
+    a model was not trained to fill in, and must not be shown its family's markers.
+    """
+    fim = FIM_FORMATS.get(key)
+    if fim is None:
+        raise ModelFormatError(
+            f"No fill-in-the-middle format is called {key!r}; known: {', '.join(FIM_FORMATS)}."
+        )
+
+    def found(marker: str | None) -> int | None:
+        return None if marker is None else tokenizer.special_id(marker)
+
+    def required(marker: str) -> int:
+        token_id = found(marker)
+        if token_id is None:
+            raise ModelFormatError(
+                f"The model's vocabulary has no {marker!r}, so it cannot fill in as {key!r} does."
+            )
+        return token_id
+
+    middle = None if fim.middle is None else required(fim.middle)
+    repo, file = found(fim.repo.repo), found(fim.repo.file)
+    prefix, suffix = required(fim.prefix), required(fim.suffix)
+    ends = (*map(found, fim.stops), tokenizer.eos_id, prefix, suffix, middle, repo, file)
+    return ResolvedFim(
+        format=fim,
+        prefix=prefix,
+        suffix=suffix,
+        middle=middle,
+        repo=repo,
+        file=file,
+        stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
+    )

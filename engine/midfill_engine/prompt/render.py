@@ -1,0 +1,235 @@
+"""Assembles one prompt: context, prefix and suffix within the budget, in the family's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from midfill_engine.errors import RequestError
+from midfill_engine.prompt.formats import ResolvedFim
+from midfill_engine.prompt.window import Window, head_window, tail_window
+from midfill_engine.tokenizer import Tokenizer
+from midfill_engine.types import CompletionRequest, ContextChunk
+
+__all__ = ["Dropped", "Prompt", "render"]
+
+_MIN_TEXT_TOKENS = 8
+_MIN_CUT_CHUNK_TOKENS = 64
+_HEADER_CHARS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """What the budget had no room for."""
+
+    prefix_chars: int = 0
+    suffix_chars: int = 0
+    typed_chars: int = 0
+    context_chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """The ids to show the model; the counts leave out markers, headers and what was typed."""
+
+    tokens: tuple[int, ...]
+    prefix_tokens: int
+    suffix_tokens: int
+    context_tokens: int
+    dropped: Dropped
+
+
+def render(
+    request: CompletionRequest,
+    *,
+    tokenizer: Tokenizer,
+    fim: ResolvedFim | None,
+    budget_tokens: int,
+    file_path: str = "",
+    repo_name: str = "",
+) -> Prompt:
+    """Pack ``request`` into at most ``budget_tokens`` (and ``request.max_prompt_tokens``) ids.
+
+    ``fim=None`` is for a model that cannot fill in: prefix and ``typed`` only. ``file_path`` and
+    ``repo_name`` are shown only together with context. The suffix gets a quarter of the room,
+    context up to a quarter (a half, where the file is small), the prefix the rest, and what one
+    leaves the others may take. Raises ``RequestError`` when the budget is absurdly small.
+    """
+    if request.max_prompt_tokens is not None:
+        budget_tokens = min(budget_tokens, request.max_prompt_tokens)
+    bos = () if tokenizer.bos_id is None else (tokenizer.bos_id,)
+    room = budget_tokens - len(bos) - (0 if fim is None else 2 + (fim.middle is not None))
+    if room < _MIN_TEXT_TOKENS:
+        raise RequestError(f"A prompt of {budget_tokens} tokens has no room for any code.")
+    typed = tail_window(request.typed, room // 2, tokenizer=tokenizer, fragment=True)
+    room -= len(typed.tokens)
+    if fim is None:
+        return _prefix_only(request, typed, room, bos, tokenizer)
+    frame = _frame(request.context, fim, file_path, repo_name, tokenizer)
+    context = _pack_context(request.context, frame, room // 2, tokenizer)
+    reserved = min(context.cost, room // 4)
+    prefix, suffix = _split(request, room - reserved, frame, tokenizer)
+    # The file grows with every key; what it leaves to the context shrinks in steps only.
+    step = max(1, room // 16)
+    left = (room - len(prefix.tokens) - len(suffix.tokens)) // step * step
+    cap = min(room // 2, max(reserved, left))
+    if context.cost > cap:
+        context = _pack_context(request.context, frame, cap, tokenizer)
+    return Prompt(
+        tokens=(*bos, *_assemble(fim, frame, context, prefix, suffix), *typed.tokens),
+        prefix_tokens=len(prefix.tokens),
+        suffix_tokens=len(suffix.tokens),
+        context_tokens=sum(map(len, context.bodies)),
+        dropped=Dropped(
+            prefix_chars=prefix.dropped_chars,
+            suffix_chars=suffix.dropped_chars,
+            typed_chars=typed.dropped_chars,
+            context_chunks=context.dropped_chunks,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """What stands around the context: ``head`` before it, ``outer`` after it and outside of the
+    prefix marker, ``inner`` inside. ``possible`` is false where there can be no context."""
+
+    possible: bool
+    inside: bool = False
+    head: tuple[int, ...] = ()
+    file: tuple[int, ...] = ()
+    header: str = ""
+    outer: tuple[int, ...] = ()
+    inner: tuple[int, ...] = ()
+
+    @property
+    def cost(self) -> int:
+        return len(self.head) + len(self.outer) + len(self.inner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    """The chunks that fit, each with its marker and header in ``parts``; ``cost`` has it all."""
+
+    parts: tuple[tuple[int, ...], ...] = ()
+    bodies: tuple[Sequence[int], ...] = ()
+    cost: int = 0
+    dropped_chunks: int = 0
+
+
+def _prefix_only(
+    request: CompletionRequest,
+    typed: Window,
+    room: int,
+    bos: tuple[int, ...],
+    tokenizer: Tokenizer,
+) -> Prompt:
+    prefix = tail_window(request.prefix, room, tokenizer=tokenizer)
+    tokens = (*bos, *prefix.tokens, *typed.tokens)
+    if not tokens and tokenizer.eos_id is not None:
+        # There is nothing to continue, and a model cannot run on nothing: a document starts.
+        tokens = (tokenizer.eos_id,)
+    return Prompt(
+        tokens=tokens,
+        prefix_tokens=len(prefix.tokens),
+        suffix_tokens=0,
+        context_tokens=0,
+        dropped=Dropped(
+            prefix_chars=prefix.dropped_chars,
+            suffix_chars=len(request.suffix),
+            typed_chars=typed.dropped_chars,
+            context_chunks=len(request.context),
+        ),
+    )
+
+
+def _split(
+    request: CompletionRequest, room: int, frame: _Frame, tokenizer: Tokenizer
+) -> tuple[Window, Window]:
+    """Give the suffix a quarter of ``room``, the prefix the rest, either what the other leaves."""
+    suffix = head_window(request.suffix, room // 4, tokenizer=tokenizer)
+    fragment = frame.possible and (frame.inside or bool(frame.inner))
+    prefix = tail_window(
+        request.prefix, room - len(suffix.tokens), tokenizer=tokenizer, fragment=fragment
+    )
+    if suffix.dropped_chars and not prefix.dropped_chars:
+        suffix = head_window(request.suffix, room - len(prefix.tokens), tokenizer=tokenizer)
+    return prefix, suffix
+
+
+def _frame(
+    context: Sequence[ContextChunk],
+    fim: ResolvedFim,
+    file_path: str,
+    repo_name: str,
+    tokenizer: Tokenizer,
+) -> _Frame:
+    style = fim.format.repo
+    if not context or (style.file is not None and fim.file is None):
+        return _Frame(possible=False)
+    file = () if fim.file is None else (fim.file,)
+    header = _header(style.header, file_path, tokenizer) if file_path else ()
+    head: tuple[int, ...] = ()
+    if fim.repo is not None and repo_name:
+        head = (fim.repo, *_header("{path}\n", repo_name, tokenizer))
+    within = style.inside or style.header_inside
+    return _Frame(
+        possible=True,
+        inside=style.inside,
+        head=head,
+        file=file,
+        header=style.header,
+        outer=file if within else (*file, *header),
+        inner=header if within else (),
+    )
+
+
+def _header(template: str, path: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    # A path is one line: a newline in it would start the file's text.
+    line = " ".join(path.split("\n"))[-_HEADER_CHARS:]
+    return tuple(tokenizer.encode_fragment(template.format(path=line)))
+
+
+def _pack_context(
+    context: Sequence[ContextChunk], frame: _Frame, cap_tokens: int, tokenizer: Tokenizer
+) -> _Context:
+    """Take chunks in their ranking while they fit; the last may be cut to its first lines."""
+    cost = frame.cost
+    taken: list[tuple[ContextChunk, tuple[int, ...], Sequence[int]]] = []
+    for chunk in context if frame.possible else ():
+        title = (*frame.file, *_header(frame.header, chunk.path, tokenizer))
+        room = cap_tokens - cost - len(title)
+        text = chunk.text if chunk.text.endswith("\n") else chunk.text + "\n"
+        body = head_window(text, room, tokenizer=tokenizer)
+        if body.dropped_chars and room < _MIN_CUT_CHUNK_TOKENS:
+            continue
+        cost += len(title) + len(body.tokens)
+        taken.append((chunk, title, body.tokens))
+    if not taken:
+        return _Context(dropped_chunks=len(context))
+    # Ranks change from one key to the next, paths do not: their order keeps the cache alive.
+    taken.sort(key=lambda item: (item[0].path, item[0].text))
+    return _Context(
+        parts=tuple((*title, *body) for _, title, body in taken),
+        bodies=tuple(body for _, _, body in taken),
+        cost=cost,
+        dropped_chunks=len(context) - len(taken),
+    )
+
+
+def _assemble(
+    fim: ResolvedFim, frame: _Frame, context: _Context, prefix: Window, suffix: Window
+) -> list[int]:
+    """Put everything in the family's order, up to and with the marker of the middle."""
+    files = [token_id for part in context.parts for token_id in part]
+    before: list[int] = []
+    inside: list[int] = []
+    if files:
+        before = [*frame.head, *([] if frame.inside else files), *frame.outer]
+        inside = [*(files if frame.inside else []), *frame.inner]
+    prefix_part = [fim.prefix, *inside, *prefix.tokens]
+    suffix_part = [fim.suffix, *suffix.tokens]
+    ordered = (
+        [*suffix_part, *prefix_part] if fim.format.suffix_first else [*prefix_part, *suffix_part]
+    )
+    return [*before, *ordered, *(() if fim.middle is None else (fim.middle,))]

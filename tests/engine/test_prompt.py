@@ -1,0 +1,249 @@
+"""Prompts: the ids and their order for each family, and what is shown of long texts."""
+
+from __future__ import annotations
+
+import pytest
+from codellama_model import codellama, infill_golden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_vocabulary import LETTERS, MARKERS, tiny_metadata
+
+from midfill_engine.errors import ModelFormatError, RequestError
+from midfill_engine.gguf.reader import MetaValue
+from midfill_engine.prompt import FIM_FORMATS, Prompt, ResolvedFim, render, resolve
+from midfill_engine.tokenizer import Tokenizer, build_tokenizer
+from midfill_engine.types import CompletionRequest, ContextChunk
+
+TOKENIZER = build_tokenizer(tiny_metadata("qwen2"))
+QWEN = resolve("qwen2.5-coder", TOKENIZER)
+SHORT_NAMES = {
+    "<|fim_prefix|>": "[P]",
+    "<|fim_suffix|>": "[S]",
+    "<|fim_middle|>": "[M]",
+    "<|repo_name|>": "[R]",
+    "<|file_sep|>": "[F]",
+}
+
+
+def with_markers(*markers: str, bos: bool = False) -> Tokenizer:
+    """A vocabulary of bytes and ``markers``; with ``bos``, every prompt starts with ``<s>``."""
+    tokens = [*LETTERS, "<s>", *markers]
+    metadata: dict[str, MetaValue] = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": list(tokens),
+        "tokenizer.ggml.token_type": [*([1] * 256), *([3] * (1 + len(markers)))],
+        "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.bos_token_id": 256,
+        "tokenizer.ggml.eos_token_id": 256,
+        "tokenizer.ggml.add_bos_token": bos,
+    }
+    metadata["tokenizer.ggml.tokens"] = [*tokens, "ab"]
+    metadata["tokenizer.ggml.token_type"] = [*([1] * 256), *([3] * (1 + len(markers))), 1]
+    return build_tokenizer(metadata)
+
+
+def shown(prompt: Prompt, tokenizer: Tokenizer, names: dict[str, str]) -> str:
+    """The prompt as text, with its markers under their short names."""
+    by_id = {tokenizer.special_id(marker): name for marker, name in names.items()}
+    out: list[str] = []
+    raw = b""
+    for token_id in prompt.tokens:
+        if token_id in by_id:
+            out += [raw.decode(), by_id[token_id]]
+            raw = b""
+        else:
+            raw += tokenizer.token_bytes(token_id)
+    return "".join([*out, raw.decode()])
+
+
+def request_of(text: str, *context: tuple[str, str]) -> CompletionRequest:
+    """``prefix<|>suffix``, or ``prefix<!>typed<|>suffix``."""
+    before, suffix = text.split("<|>")
+    prefix, _, typed = before.partition("<!>")
+    chunks = tuple(ContextChunk(path=path, text=body) for path, body in context)
+    return CompletionRequest(prefix=prefix, suffix=suffix, typed=typed, context=chunks)
+
+
+def pack(
+    text: str,
+    *context: tuple[str, str],
+    budget: int = 400,
+    fim: ResolvedFim | None = QWEN,
+    tokenizer: Tokenizer = TOKENIZER,
+    path: str = "main.py",
+    repo: str = "proj",
+) -> Prompt:
+    prompt = render(
+        request_of(text, *context),
+        tokenizer=tokenizer,
+        fim=fim,
+        budget_tokens=budget,
+        file_path=path,
+        repo_name=repo,
+    )
+    assert len(prompt.tokens) <= budget
+    return prompt
+
+
+def check(text: str, expected: str, *context: tuple[str, str], budget: int = 400) -> None:
+    """Qwen's prompt for ``text`` with ``context`` (path, text) reads ``expected``."""
+    assert shown(pack(text, *context, budget=budget), TOKENIZER, SHORT_NAMES) == expected
+
+
+def test_prefix_suffix_and_what_was_typed() -> None:
+    check("a = <|>\nb\n", "[P]a = [S]\nb\n[M]")
+    check("def f():\n<!>    ret<|>\n", "[P]def f():\n[S]\n[M]    ret")
+    check("<!>x<|>", "[P][S][M]x")
+
+
+def test_empty_and_odd_texts() -> None:
+    check("<|>", "[P][S][M]")
+    check("<|>b", "[P][S]b[M]")
+    check("a<|>", "[P]a[S][M]")
+    check("\0\r\n<|>\r\n\0", "[P]\0\r\n[S]\r\n\0[M]")
+    check("a\ud800<|>\udfff", "[P]a\ufffd[S]\ufffd[M]")
+
+
+def test_markers_in_the_users_text_stay_text() -> None:
+    prompt = pack("x = '<|fim_middle|>'<|>'<|fim_suffix|><|endoftext|>'")
+    specials = [token_id for token_id in prompt.tokens if token_id >= min(QWEN.stop_ids)]
+    assert specials == [QWEN.prefix, QWEN.suffix, QWEN.middle]
+
+
+def test_context_comes_first_in_the_repositorys_form() -> None:
+    check(
+        "x<|>y",
+        "[R]proj\n[F]a.py\nA\n[F]b.py\nB\n[F]main.py\n[P]x[S]y[M]",
+        ("b.py", "B"),
+        ("a.py", "A\n"),
+    )
+
+
+def test_a_path_is_one_line() -> None:
+    check("<|>", "[R]proj\n[F]a b\nA\n[F]main.py\n[P][S][M]", ("a\nb", "A"))
+
+
+def test_stops_are_all_markers_and_ends() -> None:
+    expected = {TOKENIZER.special_id(marker) for marker in MARKERS[:6]}
+    assert QWEN.stop_ids == expected
+
+
+def test_without_fim_there_is_only_what_is_before_the_cursor() -> None:
+    prompt = pack("a = <!>b<|>c", ("p", "text"), fim=None)
+    assert shown(prompt, TOKENIZER, SHORT_NAMES) == "a = b"
+    assert prompt.suffix_tokens == prompt.context_tokens == 0
+    assert prompt.dropped.suffix_chars == 1
+    assert prompt.dropped.context_chunks == 1
+    assert pack("<|>", fim=None).tokens == (TOKENIZER.eos_id,)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("qwen2.5-coder", "m: PRE p SUF s MID"),
+        ("starcoder2", "m: PRE p SUF s MID"),
+        ("deepseek-coder", "PRE p SUF s MID"),
+        ("codegemma", "m: PRE p SUF s MID"),
+        ("codestral", "SUF s PRE p"),
+        ("seed-coder", "SUF s PRE p MID"),
+    ],
+)
+@pytest.mark.parametrize("bos", [False, True])
+def test_each_familys_order(key: str, expected: str, bos: bool) -> None:
+    row = FIM_FORMATS[key]
+    markers = [mark for mark in (row.prefix, row.suffix, row.middle) if mark is not None]
+    tokenizer = with_markers(*markers, bos=bos)
+    names = {row.prefix: " PRE ", row.suffix: " SUF ", row.middle or "": " MID", "<s>": "BOS"}
+    prompt = pack("p<|>s", fim=resolve(key, tokenizer), tokenizer=tokenizer)
+    words = shown(prompt, tokenizer, names).split()
+    wanted = [word for word in expected.split() if word != "m:"]
+    assert words == (["BOS", *wanted] if bos else wanted)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("starcoder2", "{<repo_name>}r\n{<file_sep>}o\nO\n{<file_sep>}{<fim_prefix>}m\np"),
+        ("codegemma", "{<|file_separator|>}o\nO\n{<|file_separator|>}m\n{<|fim_prefix|>}p"),
+        ("codestral", "{[SUFFIX]}s{[PREFIX]}+++++ o\nO\n+++++ m\np"),
+        ("deepseek-coder", "{<\uff5cfim▁begin\uff5c>}#o\nO\n#m\np"),
+    ],
+)
+def test_each_familys_way_with_other_files(key: str, expected: str) -> None:
+    row = FIM_FORMATS[key]
+    every = (row.prefix, row.suffix, row.middle, row.repo.repo, row.repo.file)
+    markers = [marker for marker in every if marker is not None]
+    tokenizer = with_markers(*markers)
+    prompt = pack(
+        "p<|>s", ("o", "O"), fim=resolve(key, tokenizer), tokenizer=tokenizer, path="m", repo="r"
+    )
+    text = shown(prompt, tokenizer, {marker: f"{{{marker}}}" for marker in markers})
+    assert text.startswith(expected)
+
+
+def test_a_vocabulary_without_the_markers_is_refused() -> None:
+    with pytest.raises(ModelFormatError, match="fim_suffix"):
+        resolve("starcoder2", with_markers("<fim_prefix>", "<fim_middle>"))
+    with pytest.raises(ModelFormatError, match="known: qwen"):
+        resolve("nope", TOKENIZER)
+
+
+def test_context_is_dropped_where_the_vocabulary_cannot_say_it() -> None:
+    tokenizer = with_markers("<fim_prefix>", "<fim_middle>", "<fim_suffix>")
+    prompt = pack("p<|>s", ("o", "O"), fim=resolve("starcoder2", tokenizer), tokenizer=tokenizer)
+    assert (prompt.context_tokens, prompt.dropped.context_chunks) == (0, 1)
+
+
+def test_code_llama_has_metas_ids() -> None:
+    tokenizer = codellama()
+    fim = resolve("codellama", tokenizer)
+    assert {2, 32007, 32008, 32009, 32010} == fim.stop_ids
+    for case in infill_golden():
+        request = CompletionRequest(prefix=str(case["prefix"]), suffix=str(case["suffix"]))
+        prompt = render(request, tokenizer=tokenizer, fim=fim, budget_tokens=512)
+        assert list(prompt.tokens) == case["psm"]
+
+
+def test_a_budget_without_room_is_refused() -> None:
+    with pytest.raises(RequestError, match="10 tokens"):
+        render(request_of("a<|>b"), tokenizer=TOKENIZER, fim=QWEN, budget_tokens=10)
+    tight = CompletionRequest(prefix="a", max_prompt_tokens=9)
+    with pytest.raises(RequestError, match="9 tokens"):
+        render(tight, tokenizer=TOKENIZER, fim=QWEN, budget_tokens=400)
+
+
+TEXT = st.text(st.sampled_from(list("ab =()é漢🙂\n\n\n\r\t\0\ud800")), max_size=400)
+LONG = st.builds(lambda text, times: text * times, TEXT, st.integers(1, 9))
+
+
+@given(
+    prefix=LONG,
+    suffix=LONG,
+    typed=LONG,
+    chunks=st.lists(st.tuples(st.sampled_from("abc"), LONG), max_size=4),
+    budget=st.integers(11, 300),
+    fim=st.sampled_from([QWEN, None]),
+)
+@settings(deadline=None, max_examples=300)
+def test_the_budget_is_never_exceeded(
+    prefix: str,
+    suffix: str,
+    typed: str,
+    chunks: list[tuple[str, str]],
+    budget: int,
+    fim: ResolvedFim | None,
+) -> None:
+    request = CompletionRequest(
+        prefix=prefix,
+        suffix=suffix,
+        typed=typed,
+        context=tuple(ContextChunk(path=path, text=text) for path, text in chunks),
+    )
+    prompt = render(request, tokenizer=TOKENIZER, fim=fim, budget_tokens=budget)
+    assert 0 < len(prompt.tokens) <= budget
+    if fim is not None:
+        assert prompt.tokens.count(fim.prefix) == 1
+        assert prompt.tokens.count(fim.suffix) == 1
+    text = TOKENIZER.decode(prompt.tokens)
+    if not prompt.dropped.typed_chars:
+        assert text.endswith(typed.replace("\ud800", "\ufffd"))
