@@ -1,0 +1,220 @@
+"""From a choice of model to an engine that answers: choose, fetch, convert, load, measure."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from midfill_engine.backends.base import Backend
+from midfill_engine.cancel import CancelToken
+from midfill_engine.errors import DiskFullError, ModelMissingError
+from midfill_engine.local import LoadedModel, LocalEngine
+from midfill_engine.machine import probe_machine
+from midfill_engine.onnx.convert import CONVERTER_VERSION, OnnxManifest, convert
+from midfill_engine.onnx.layouts import find_layout
+from midfill_engine.options import EngineOptions
+from midfill_engine.progress import Progress, ProgressSink
+from midfill_engine.prompt import resolve
+from midfill_engine.registry import ModelSpec, find_model
+from midfill_engine.select import recommend
+from midfill_engine.speed import Speed, load_speed, measure_speed, save_speed
+from midfill_engine.store import ModelStore
+from midfill_engine.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
+from midfill_engine.types import EngineInfo
+
+__all__ = ["ChosenModel", "choose_model", "open_chosen", "open_engine", "prepare", "prompt_tokens_for"]
+
+_TOKENIZER = "tokenizer.json"
+# A prompt that has to be computed from nothing may take this long; what fits is the default
+# prompt. Below the floor a completion sees too little to be any good, whatever it costs.
+_COLD_PROMPT_S = 1.5
+_MIN_PROMPT_TOKENS, _MAX_PROMPT_TOKENS, _PROMPT_STEP = 384, 2048, 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenModel:
+    """A model of the registry, the layout of its weights, and why it was chosen."""
+
+    spec: ModelSpec
+    layout: str
+    reason: str
+
+
+def open_engine(
+    options: EngineOptions, progress: ProgressSink, cancel: CancelToken | None = None
+) -> LocalEngine:
+    """Return an engine that is ready to answer.
+
+    Fetches a missing model only where ``options.download`` allows it, and converts it once.
+    Raises ``UnknownModelError``, ``ModelMissingError`` (which names the command that pulls it),
+    and what fetching and converting may raise.
+    """
+    store = ModelStore(options.home)
+    chosen = choose_model(options, store)
+    return open_chosen(chosen, store, options, progress, cancel or CancelToken())
+
+
+def open_chosen(
+    chosen: ChosenModel,
+    store: ModelStore,
+    options: EngineOptions,
+    progress: ProgressSink,
+    cancel: CancelToken,
+) -> LocalEngine:
+    """Do what ``open_engine`` does, for a model that is chosen already."""
+    folder = prepare(chosen, store, download=options.download, progress=progress, cancel=cancel)
+    progress(Progress(task=f"Loading {chosen.spec.id}", done=0, total=1, unit="model"))
+    backend, tokenizer = _load(folder, options.threads)
+    speed = remembered_speed(backend, folder)
+    progress(Progress(task=f"Loading {chosen.spec.id}", done=1, total=1, unit="model"))
+    fim = resolve(chosen.spec.fim, tokenizer) if chosen.spec.fim else None
+    found = (tokenizer.special_id(text) for text in chosen.spec.stop_texts)
+    stop_ids = frozenset(token for token in found if token is not None)
+    context_tokens = min(options.context_tokens, chosen.spec.context_tokens)
+    model = LoadedModel(
+        backend=backend,
+        tokenizer=tokenizer,
+        fim=fim,
+        stop_ids=stop_ids | (fim.stop_ids if fim else frozenset[int]()),
+        context_tokens=context_tokens,
+        prompt_tokens=options.prompt_tokens or prompt_tokens_for(speed),
+    )
+    info = EngineInfo(
+        model_id=chosen.spec.id,
+        backend=f"onnxruntime, {chosen.layout} weights",
+        device="cpu",
+        reason=chosen.reason,
+    )
+    return LocalEngine(model, info)
+
+
+def choose_model(options: EngineOptions, store: ModelStore) -> ChosenModel:
+    """Resolve ``options.model``, ``"auto"`` included, and the layout of its weights."""
+    if options.model == "auto":
+        recommendation = recommend(store)
+        spec, reason = find_model(recommendation.model_id), recommendation.reason
+        if store.model_path(spec) is None and not options.download:
+            spec, reason = _best_installed(store) or (spec, reason)
+    else:
+        spec, reason = find_model(options.model), "named in the settings"
+    layout = spec.layout if options.weights == "auto" else options.weights
+    return ChosenModel(spec=spec, layout=find_layout(layout).name, reason=reason)
+
+
+def _best_installed(store: ModelStore) -> tuple[ModelSpec, str] | None:
+    """The next best thing to a model that would have to be fetched first."""
+    specs = [find_model(model.model_id) for model in store.installed()]
+    if not specs:
+        return None
+    best = max(specs, key=lambda spec: spec.rank)
+    return best, "the best one that is installed; `midfill models pull` fetches a better one"
+
+
+def prepare(
+    chosen: ChosenModel,
+    store: ModelStore,
+    *,
+    download: bool,
+    progress: ProgressSink,
+    cancel: CancelToken,
+) -> Path:
+    """Return the folder of the converted model, fetching and converting what is missing.
+
+    Safe beside other processes and kills: a conversion is made under the model's lock, in a
+    folder of its own, and renamed into place when it is whole.
+    """
+    spec = chosen.spec
+    folder = store.conversion_dir(spec.id, chosen.layout)
+    if _is_current(folder, chosen):
+        return folder
+    path = store.model_path(spec)
+    if path is None:
+        if not download:
+            raise ModelMissingError(
+                f"{spec.id} is not on this machine yet ({spec.size_bytes / 1e9:.1f} GB). "
+                f"Run: midfill models pull {spec.id}"
+            )
+        path = store.pull(spec, progress=progress, cancel=cancel)
+    with store.lock(spec.id, progress, cancel=cancel):
+        # Another process may have converted it while this one waited for the lock.
+        if not _is_current(folder, chosen):
+            _convert(path, folder, chosen, progress, cancel)
+    return folder
+
+
+def _is_current(folder: Path, chosen: ChosenModel) -> bool:
+    manifest = OnnxManifest.read(folder)
+    return (
+        manifest is not None
+        and manifest.source_sha256 == chosen.spec.files[0].sha256
+        and manifest.converter_version == CONVERTER_VERSION
+        and manifest.layout == chosen.layout
+    )
+
+
+def _convert(
+    path: Path, folder: Path, chosen: ChosenModel, progress: ProgressSink, cancel: CancelToken
+) -> None:
+    from midfill_engine.gguf.weights import GgufWeights
+
+    # At most a quarter above a file of mixed 4 to 6 bits, except for the reference layouts.
+    needed = path.stat().st_size * (8 if chosen.layout == "float32" else 2)
+    making = folder.with_name(f"{folder.name}.new")
+    # What a killed conversion left; the lock says that nobody is at it.
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    free = shutil.disk_usage(making).free
+    try:
+        if free < needed:
+            raise OSError(errno.ENOSPC, "not enough room")
+        source = GgufWeights(path)
+        build_tokenizer(source.file.metadata).save(making / _TOKENIZER)
+        convert(
+            source,
+            making,
+            layout=find_layout(chosen.layout),
+            source_sha256=chosen.spec.files[0].sha256,
+            progress=progress,
+            cancel=cancel,
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        making.rename(folder)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DiskFullError(
+            f"converting {chosen.spec.id} needs {needed / 1e9:.1f} GB in {folder.parent}, "
+            f"{free / 1e9:.1f} GB are free. Make room, or set MIDFILL_HOME to another disk."
+        ) from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _load(folder: Path, threads: int | None) -> tuple[Backend, Tokenizer]:
+    from midfill_engine.backends.onnx_backend import OnnxBackend
+
+    # Both spend their time outside of the interpreter's lock, and a first answer waits for both.
+    with ThreadPoolExecutor(1) as pool:
+        tokenizer = pool.submit(load_tokenizer, folder / _TOKENIZER)
+        backend = OnnxBackend(folder, threads=threads)
+        return backend, tokenizer.result()
+
+
+def remembered_speed(backend: Backend, folder: Path) -> Speed:
+    """Return the speed measured on this machine; measure it now if it never was."""
+    fingerprint = probe_machine().fingerprint
+    speed = load_speed(folder, fingerprint)
+    if speed is None:
+        speed = measure_speed(backend, fingerprint)
+        save_speed(folder, speed)
+    return speed
+
+
+def prompt_tokens_for(speed: Speed) -> int:
+    """Return how long a prompt may be by default, in tokens, given how fast it is computed."""
+    affordable = speed.prefill_tokens_per_s * _COLD_PROMPT_S
+    stepped = round(affordable / _PROMPT_STEP) * _PROMPT_STEP
+    return max(_MIN_PROMPT_TOKENS, min(_MAX_PROMPT_TOKENS, stepped))

@@ -1,0 +1,81 @@
+"""How fast a loaded model is on this machine: measured once per conversion, then remembered."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from midfill_engine.backends.base import Backend
+
+__all__ = ["Speed", "load_speed", "measure_speed", "save_speed"]
+
+_FILE = "speed.json"
+_PREFILL_TOKENS = 192
+_CHUNK = 64
+_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """``prefill_tokens_per_s`` on a cold prompt; ``step_ms`` for one decoded token after it.
+
+    ``machine`` says on what it was measured: the numbers mean nothing elsewhere.
+    """
+
+    prefill_tokens_per_s: float
+    step_ms: float
+    machine: str
+
+    def completion_ms(self, new_tokens: int, generated_tokens: int) -> float:
+        """Expected time to prefill ``new_tokens`` and generate ``generated_tokens``."""
+        return new_tokens / self.prefill_tokens_per_s * 1000 + generated_tokens * self.step_ms
+
+
+def measure_speed(
+    backend: Backend, machine: str, *, clock: Callable[[], float] = time.perf_counter
+) -> Speed:
+    """Time a short prompt and a few steps (1-3 s); the best of each, since others use the machine.
+
+    The ids are arbitrary: a step costs the same whatever the text says.
+    """
+    cache = backend.new_cache(_PREFILL_TOKENS + _STEPS)
+    ids = [(7919 * index) % backend.vocab_size for index in range(_PREFILL_TOKENS)]
+    # The first run also makes the runtime allocate its buffers.
+    backend.forward(ids[:_CHUNK], cache, 1)
+    cache.truncate(0)
+    chunk_s: list[float] = []
+    for start in range(0, _PREFILL_TOKENS, _CHUNK):
+        began = clock()
+        backend.forward(ids[start : start + _CHUNK], cache, 1)
+        chunk_s.append(clock() - began)
+    step_s: list[float] = []
+    for _ in range(_STEPS):
+        began = clock()
+        backend.forward(ids[:1], cache, 1)
+        step_s.append(clock() - began)
+    return Speed(
+        prefill_tokens_per_s=_CHUNK / min(chunk_s), step_ms=min(step_s) * 1000, machine=machine
+    )
+
+
+def load_speed(folder: Path, machine: str) -> Speed | None:
+    """Return what was measured for the conversion in ``folder``, if it was on this machine."""
+    try:
+        speed = Speed(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return speed if speed.machine == machine else None
+
+
+def save_speed(folder: Path, speed: Speed) -> None:
+    """Remember ``speed``; a read-only store is no reason to fail."""
+    temporary = folder / f"{_FILE}.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(json.dumps(asdict(speed)), encoding="utf-8")
+        os.replace(temporary, folder / _FILE)
+    except OSError:
+        temporary.unlink(missing_ok=True)
