@@ -1,0 +1,98 @@
+"""What ``midfill doctor`` tries out: how fast a model is, and whether the network answers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from midfill_server.commands.diagnosis import NetworkReport
+
+if TYPE_CHECKING:
+    from midfill_engine.loading import ChosenModel
+    from midfill_engine.progress import ProgressSink
+    from midfill_engine.speed import Speed
+    from midfill_engine.store import ModelStore
+
+__all__ = ["Measure", "Reach", "measure", "reach"]
+
+_NETWORK_S = 4.0
+
+
+class Measure(Protocol):
+    """Loads a model that is here, and times it."""
+
+    def __call__(
+        self, chosen: ChosenModel, store: ModelStore, threads: int | None, progress: ProgressSink
+    ) -> Speed:
+        """Convert if need be, load, time and remember. Raises ``MidfillError``."""
+        ...
+
+
+Reach = Callable[[], tuple[NetworkReport, ...]]
+"""Looks whether the places that models come from answer."""
+
+
+def measure(
+    chosen: ChosenModel, store: ModelStore, threads: int | None, progress: ProgressSink
+) -> Speed:
+    """Load a model that is here, time it, and remember the speed; see ``Measure``."""
+    from midfill_engine.backends.onnx_backend import OnnxBackend
+    from midfill_engine.cancel import CancelToken
+    from midfill_engine.loading import prepare
+    from midfill_engine.machine import probe_machine
+    from midfill_engine.progress import Progress
+    from midfill_engine.speed import measure_speed, save_speed
+
+    folder = prepare(chosen, store, download=False, progress=progress, cancel=CancelToken())
+    progress(Progress(task=f"Measuring {chosen.spec.id}", done=0, total=None))
+    backend = OnnxBackend(folder, threads=threads)
+    try:
+        speed = measure_speed(backend, probe_machine().fingerprint)
+    finally:
+        backend.close()
+    # What was remembered may have been measured while the machine had other work to do.
+    save_speed(folder, speed)
+    return speed
+
+
+def reach() -> tuple[NetworkReport, ...]:
+    """Ask the hub and the package index for an answer, both at once, for a few seconds."""
+    from threading import Thread
+
+    hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+    index = _index_url()
+    answers: dict[str, str] = {}
+
+    def ask(url: str) -> None:
+        import requests
+
+        try:
+            # Any answer will do: what counts is that the host is there and speaks.
+            status = requests.head(url, timeout=_NETWORK_S).status_code
+            answers[url] = "" if status < 500 else f"it answers with status {status}"
+        except requests.RequestException as error:
+            answers[url] = type(error).__name__
+
+    # Daemons: a name that cannot be looked up keeps a thread far longer than anyone waits.
+    threads = [Thread(target=ask, args=(url,), daemon=True) for url in (hub, index)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(_NETWORK_S)
+    late = f"no answer in {_NETWORK_S:.0f} s"
+    return tuple(NetworkReport(url=url, failure=answers.get(url, late)) for url in (hub, index))
+
+
+def _index_url() -> str:
+    """Return the package index that pip would ask."""
+    if named := os.environ.get("PIP_INDEX_URL"):
+        return named
+    command = [sys.executable, "-P", "-m", "pip", "config", "get", "global.index-url"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "https://pypi.org/simple/"
+    return said.stdout.strip()

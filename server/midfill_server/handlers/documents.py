@@ -1,0 +1,49 @@
+"""Open, change, close: keeps the snapshots up to date. Synchronous, so in message order."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from midfill_server.convert import apply_change
+from midfill_server.document import Snapshot
+
+if TYPE_CHECKING:
+    from midfill_server.server import MidfillServer
+
+__all__ = ["did_change", "did_close", "did_open"]
+
+_log = logging.getLogger(__name__)
+
+
+def did_open(ls: MidfillServer, params: types.DidOpenTextDocumentParams) -> None:
+    """Take the whole text."""
+    document = params.text_document
+    language_id = document.language_id
+    ls.documents.put(
+        Snapshot.of(
+            document.text,
+            uri=document.uri,
+            version=document.version,
+            language_id=str(getattr(language_id, "value", language_id)),
+        )
+    )
+
+
+def did_change(ls: MidfillServer, params: types.DidChangeTextDocumentParams) -> None:
+    """Apply the changes in order; each speaks of the text that the one before it left."""
+    document = params.text_document
+    snapshot = ls.documents.get(document.uri)
+    if snapshot is None:
+        _log.warning("change of %s, which is not open", document.uri)
+        return
+    for change in params.content_changes:
+        snapshot = apply_change(snapshot, change, ls.encoding)
+    ls.documents.put(snapshot.with_version(document.version))
+
+
+def did_close(ls: MidfillServer, params: types.DidCloseTextDocumentParams) -> None:
+    """Forget the text."""
+    ls.documents.close(params.text_document.uri)

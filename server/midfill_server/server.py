@@ -1,0 +1,184 @@
+"""The language server: which method goes to which handler, and the state that handlers share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, cast
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+from midfill_engine import __version__
+from midfill_engine.options import EngineOptions
+from midfill_server.convert import encoding_of
+from midfill_server.document import DocumentStore, PositionEncoding, Snapshot
+from midfill_server.handlers import configuration, documents, inline_completion, lifecycle
+from midfill_server.scheduler import EngineOpener, Scheduler
+from midfill_server.settings import Problem, Settings
+
+if TYPE_CHECKING:
+    from pygls.protocol.json_rpc import RPCMessage
+
+__all__ = ["MidfillServer", "build_server"]
+
+_log = logging.getLogger(__name__)
+
+_arrived: ContextVar[Snapshot | None] = ContextVar("midfill_arrived", default=None)
+
+_BUILTIN_DOCUMENT_METHODS = (
+    types.TEXT_DOCUMENT_DID_OPEN,
+    types.TEXT_DOCUMENT_DID_CHANGE,
+    types.TEXT_DOCUMENT_DID_CLOSE,
+)
+
+_HANDLERS: tuple[tuple[str, Callable[..., object], object], ...] = (
+    (types.INITIALIZE, lifecycle.initialize, None),
+    (types.INITIALIZED, lifecycle.initialized, None),
+    (types.SHUTDOWN, lifecycle.shutdown, None),
+    (types.WORKSPACE_DID_CHANGE_CONFIGURATION, configuration.did_change, None),
+    (types.TEXT_DOCUMENT_DID_OPEN, documents.did_open, None),
+    (types.TEXT_DOCUMENT_DID_CHANGE, documents.did_change, None),
+    (types.TEXT_DOCUMENT_DID_CLOSE, documents.did_close, None),
+    # Without an options object pygls does not advertise the capability.
+    (
+        types.TEXT_DOCUMENT_INLINE_COMPLETION,
+        inline_completion.inline_completion,
+        types.InlineCompletionOptions(),
+    ),
+)
+
+
+def build_server(
+    open_engine: EngineOpener, settings: Settings, problems: Sequence[Problem] = ()
+) -> MidfillServer:
+    """Make a server that opens its engine with ``open_engine`` once a client is there.
+
+    ``settings`` are those below the client's own; ``problems`` are shown to the client.
+    """
+    server = MidfillServer(open_engine, settings, problems)
+    for method, handler, options in _HANDLERS:
+        server.feature(method, options)(handler)
+    return server
+
+
+class _Protocol(LanguageServerProtocol):
+    """pygls's protocol with four habits changed; each override says why."""
+
+    def _register_builtin_features(self) -> None:
+        super()._register_builtin_features()
+        # pygls would keep a second copy of every document, split into lines by str.splitlines.
+        for method in _BUILTIN_DOCUMENT_METHODS:
+            self.fm.builtin_features.pop(method)  # pyright: ignore[reportUnknownMemberType] - untyped in pygls
+
+    def _handle_request(self, msg_id: str | int, method_name: str, params: object) -> None:
+        # An async handler starts later, when edits that came in the same burst are already
+        # applied. Position and text agree only if the text is taken now.
+        document = getattr(params, "text_document", None)
+        if document is not None:
+            server = cast("MidfillServer", self._server)
+            _arrived.set(server.documents.get(document.uri))
+        super()._handle_request(msg_id, method_name, params)
+
+    def receive(self, data: dict[str, object]) -> None:
+        """Handle one parsed message; a request that is malformed gets its answer.
+
+        pygls would only log it, and the client would wait for ever.
+        """
+        try:
+            message = self.structure_message(data)
+        except JsonRpcException as error:
+            msg_id = data.get("id")
+            if "method" in data and isinstance(msg_id, str | int):
+                self._send_response(msg_id, error=error.to_response_error())
+            raise
+        self.handle_message(cast("RPCMessage", message))
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *args: object) -> Generator[object, object, None]:
+        """End the session. pygls would call ``sys.exit`` inside the event loop."""
+        cast("MidfillServer", self._server).request_stop()
+        yield from ()
+
+
+class MidfillServer(LanguageServer):
+    """State of one session with one client; lives on the event loop's thread."""
+
+    def __init__(
+        self, open_engine: EngineOpener, settings: Settings, problems: Sequence[Problem]
+    ) -> None:
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - takes untyped *args
+            "midfill", __version__, protocol_cls=_Protocol
+        )
+        self.documents = DocumentStore()
+        self.scheduler = Scheduler(open_engine)
+        self.base_settings = settings
+        """Settings below ``workspace/configuration``, to which a change goes back first."""
+        self.settings = settings
+        self.problems = list(problems)
+        self.opened_with: EngineOptions | None = None
+        self.startup: asyncio.Task[None] | None = None
+        self.shutdown_requested = False
+        self._stop = asyncio.Event()
+        self._told: set[str] = set()
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def encoding(self) -> PositionEncoding:
+        """The negotiated unit of positions."""
+        return encoding_of(self.workspace.position_encoding)
+
+    @property
+    def arrived(self) -> Snapshot | None:
+        """The document of the present request, as it was when the request arrived."""
+        return _arrived.get()
+
+    def receive(self, body: bytes | str) -> None:
+        """Take one message from the transport. Whatever is wrong with it ends here."""
+        try:
+            data: object = json.loads(body)
+            if not isinstance(data, dict):
+                raise ValueError("a message is an object")
+            cast("_Protocol", self.protocol).receive(cast("dict[str, object]", data))
+        except JsonRpcException as error:
+            _log.warning("ignored a malformed message: %s", error)
+        except ValueError as error:
+            _log.warning("ignored what is not a message: %s", error)
+        except Exception:
+            _log.exception("failed to handle a message")
+
+    def request_stop(self) -> None:
+        """Let the transport end the session soon. Idempotent."""
+        self._stop.set()
+
+    async def stopped(self) -> None:
+        """Wait until the session is to end."""
+        await self._stop.wait()
+
+    @property
+    def exit_code(self) -> int:
+        """0 if the client asked for a shutdown before it left (LSP, ``exit``), else 1."""
+        return 0 if self.shutdown_requested else 1
+
+    def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run ``work`` beside the requests; the loop alone would not keep it alive."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def tell_once(self, kind: str, message: str, level: types.MessageType) -> None:
+        """Show a message to the user, at most once per ``kind`` and session."""
+        if kind in self._told:
+            return
+        self._told.add(kind)
+        self.window_show_message(types.ShowMessageParams(type=level, message=message))
+
+    def report_server_error(self, error: Exception, source: object) -> None:
+        """Log; pygls would show every internal error in a popup."""
+        _log.error("%s: %s", getattr(source, "__name__", source), error)

@@ -1,0 +1,98 @@
+"""A server process without a model: what the text before the cursor says, the engine does.
+
+The completion is ``[characters before|line before|line after]``, unless the prefix contains
+``#slow`` (generates until it is cancelled), ``#refuse`` (the engine's own error), ``#bug`` (any
+other error), ``#clock`` (answers when the engine was called), or ``#text`` and a JSON string
+(answers that).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+
+from midfill_engine.engine import Engine
+from midfill_engine.errors import FetchError, ModelMissingError, RequestError
+from midfill_engine.fake import ScriptedEngine
+from midfill_engine.options import EngineOptions
+from midfill_engine.progress import Progress, ProgressSink
+from midfill_engine.types import CompletionRequest
+from midfill_server.commands.serve import end_session
+from midfill_server.server import build_server
+from midfill_server.settings import Settings, load_settings
+from midfill_server.transport import serve_stdio, serve_tcp, serve_ws
+
+_STEP_S = 0.005
+_FOR_EVER = threading.Event()
+
+
+def script(request: CompletionRequest) -> str:
+    """Return what the engine generates."""
+    if "#slow" in request.prefix:
+        return "word " * 100_000
+    if "#refuse" in request.prefix:
+        raise RequestError("this cannot be completed")
+    if "#bug" in request.prefix:
+        raise ZeroDivisionError("a bug")
+    if "#clock" in request.prefix:
+        return str(time.time_ns())
+    if "#text" in request.prefix:
+        return str(json.loads(request.prefix.partition("#text")[2].splitlines()[0]))
+    before = request.prefix.rpartition("\n")[2]
+    after = request.suffix.partition("\n")[0].rstrip("\r")
+    return f"[{len(request.prefix)}|{before[-40:]}|{after[:40]}]"
+
+
+class StepEngine(ScriptedEngine):
+    """A scripted engine whose steps take time where the script is long."""
+
+    def __init__(self) -> None:
+        super().__init__(script, piece=16, before_step=self._step)
+
+    def _step(self, index: int) -> None:
+        if index > 4:
+            _FOR_EVER.wait(_STEP_S)
+
+
+def opener(mode: str) -> object:
+    """Return an ``EngineOpener`` that behaves as ``mode`` says."""
+
+    def open_engine(options: EngineOptions, progress: ProgressSink) -> Engine:
+        print(f"opening {options}", file=sys.stderr, flush=True)
+        if mode == "missing" and not options.download:
+            raise ModelMissingError("no model is here yet: midfill models pull")
+        if mode == "fails":
+            raise FetchError("no source could deliver")
+        for done in range(3):
+            progress(Progress(task=f"Loading {options.model}", done=done, total=2))
+        if mode == "blocks":
+            _FOR_EVER.wait()
+        return StepEngine()
+
+    return open_engine
+
+
+def main() -> int:
+    """Serve until the client leaves."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--transport", default="stdio", choices=("stdio", "tcp", "ws"))
+    parser.add_argument("--open", default="works", choices=("works", "missing", "fails", "blocks"))
+    parser.add_argument("--load-settings", action="store_true")
+    args = parser.parse_args()
+    settings, problems = load_settings() if args.load_settings else (Settings(), [])
+    server = build_server(opener(args.open), settings, problems)  # type: ignore[arg-type]
+    if args.transport == "tcp":
+        code = serve_tcp(server, "127.0.0.1", 0)
+    elif args.transport == "ws":
+        code = serve_ws(server, "127.0.0.1", 0)
+    else:
+        code = serve_stdio(server)
+    end_session(server, code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
