@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tiny matrices: threads of numpy's own would only fight over the cores with the tests beside them.
+# Set before numpy is imported, which is why it stands here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _ROOT = Path(__file__).parent
 _MARKED_FOLDERS = ("e2e", "slow", "gpu", "bench")

@@ -9,6 +9,7 @@ MidfillError
 ├── FetchError                   no source could deliver; one line per source that was tried
 ├── DiskFullError                not enough room: says how much is needed, and where
 ├── BackendUnavailableError      a runtime is not installed: says which extra to install
+├── WorkCancelledError           fetching or converting was stopped by its cancel token
 └── RequestError                 the request itself cannot be served (too long, no such ability)
 
 Messages are written for the person at the editor: what happened, then what to do about it.
@@ -27,6 +28,7 @@ __all__ = [
     "ModelMissingError",
     "RequestError",
     "UnknownModelError",
+    "WorkCancelledError",
 ]
 
 
@@ -64,6 +66,10 @@ class DiskFullError(MidfillError):
 
 class BackendUnavailableError(MidfillError):
     """The runtime that a backend drives is not installed."""
+
+
+class WorkCancelledError(MidfillError):
+    """Fetching or converting was stopped by its cancel token; nothing half made is left."""
 
 
 class RequestError(MidfillError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.cancel import CancelToken
-from midfill_engine.errors import DiskFullError, ModelMissingError
+from midfill_engine.errors import DiskFullError, ModelError, ModelMissingError
 from midfill_engine.local import LoadedModel, LocalEngine
 from midfill_engine.machine import probe_machine
 from midfill_engine.onnx.convert import CONVERTER_VERSION, OnnxManifest, convert
@@ -25,7 +25,14 @@ from midfill_engine.store import ModelStore
 from midfill_engine.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 from midfill_engine.types import EngineInfo
 
-__all__ = ["ChosenModel", "choose_model", "open_chosen", "open_engine", "prepare", "prompt_tokens_for"]
+__all__ = [
+    "ChosenModel",
+    "choose_model",
+    "open_chosen",
+    "open_engine",
+    "prepare",
+    "prompt_tokens_for",
+]
 
 _TOKENIZER = "tokenizer.json"
 # A prompt that has to be computed from nothing may take this long; what fits is the default
@@ -97,20 +104,23 @@ def choose_model(options: EngineOptions, store: ModelStore) -> ChosenModel:
         recommendation = recommend(store)
         spec, reason = find_model(recommendation.model_id), recommendation.reason
         if store.model_path(spec) is None and not options.download:
-            spec, reason = _best_installed(store) or (spec, reason)
+            spec, reason = _best_installed(store, spec) or (spec, reason)
     else:
         spec, reason = find_model(options.model), "named in the settings"
     layout = spec.layout if options.weights == "auto" else options.weights
     return ChosenModel(spec=spec, layout=find_layout(layout).name, reason=reason)
 
 
-def _best_installed(store: ModelStore) -> tuple[ModelSpec, str] | None:
+def _best_installed(store: ModelStore, wanted: ModelSpec) -> tuple[ModelSpec, str] | None:
     """The next best thing to a model that would have to be fetched first."""
     specs = [find_model(model.model_id) for model in store.installed()]
     if not specs:
         return None
     best = max(specs, key=lambda spec: spec.rank)
-    return best, "the best one that is installed; `midfill models pull` fetches a better one"
+    return best, (
+        f"the best one that is installed; {wanted.id} would suit this machine better: "
+        f"midfill models pull {wanted.id}"
+    )
 
 
 def prepare(
@@ -180,11 +190,15 @@ def _convert(
             progress=progress,
             cancel=cancel,
         )
+        # What lies there is stale, or it would not be made anew.
         shutil.rmtree(folder, ignore_errors=True)
         making.rename(folder)
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            raise
+            raise ModelError(
+                f"cannot convert {chosen.spec.id} into {folder}: {error}. If another program "
+                "uses that folder, end it and try again."
+            ) from error
         raise DiskFullError(
             f"converting {chosen.spec.id} needs {needed / 1e9:.1f} GB in {folder.parent}, "
             f"{free / 1e9:.1f} GB are free. Make room, or set MIDFILL_HOME to another disk."

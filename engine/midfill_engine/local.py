@@ -12,6 +12,7 @@ from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import Drafter, NoDraft
 from midfill_engine.decode.loop import Limits, decode
 from midfill_engine.decode.sampling import Sampler
+from midfill_engine.errors import RequestError
 from midfill_engine.prompt import Prompt, ResolvedFim, render
 from midfill_engine.tokenizer import StreamDecoder, Tokenizer
 from midfill_engine.types import Chunk, CompletionRequest, EngineInfo, FinishReason, Timings
@@ -107,12 +108,20 @@ class LocalEngine:
         # The answer is promised its room before the prompt gets the rest.
         room = model.context_tokens - request.max_tokens
         budget = request.max_prompt_tokens or model.prompt_tokens
-        return render(
+        if room < 1:
+            raise RequestError(
+                f"an answer of {request.max_tokens} tokens leaves no room for a prompt in a "
+                f"context of {model.context_tokens}"
+            )
+        prompt = render(
             request,
             tokenizer=model.tokenizer,
             fim=model.fim,
             budget_tokens=min(budget, room),
         )
+        if not prompt.tokens:
+            raise RequestError("there is no text before the cursor, and this model needs some")
+        return prompt
 
 
 def _unfinished(decoder: StreamDecoder, finish: FinishReason) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from midfill_engine.machine import Machine, probe_machine, read_bandwidth
@@ -52,16 +53,25 @@ class Recommendation:
     reason: str
 
 
-def recommend(store: ModelStore) -> Recommendation:
-    """Choose among the registry's models; takes about 0.1 s where nothing was measured yet."""
-    machine = probe_machine()
+def recommend(
+    store: ModelStore,
+    *,
+    machine: Machine | None = None,
+    bandwidth_of: Callable[[int], float] = read_bandwidth,
+) -> Recommendation:
+    """Choose among the registry's models; takes about 0.1 s where nothing was measured yet.
+
+    ``machine=None`` looks at this one; ``bandwidth_of`` tells the bytes per second that so many
+    cores read from memory.
+    """
+    machine = machine or probe_machine()
     passed_over: list[str] = []
     ranked = sorted(MODELS, key=lambda spec: spec.rank, reverse=True)
     bandwidth: float | None = None
     for spec in ranked:
         speed = _measured(store, spec, machine)
         if speed is None:
-            bandwidth = bandwidth or read_bandwidth(machine.cores)
+            bandwidth = bandwidth or bandwidth_of(machine.cores)
             speed = _predicted(spec, bandwidth)
         found = estimate(spec, speed)
         objection = _objection(found, machine)

@@ -127,7 +127,7 @@ class ModelStore:
 
         ``from_path`` (a file, or a folder that holds it) is tried before the registry's sources.
         Raises ``FetchError`` or ``IntegrityError`` when no source delivers, ``DiskFullError``,
-        and ``PullCancelledError`` (a ``FetchError``) when the token is set; what was fetched so
+        and ``WorkCancelledError`` when the token is set; what was fetched so
         far stays, and the next pull goes on from there.
         """
         if path := self.model_path(spec):
@@ -185,7 +185,7 @@ class ModelStore:
         """Hold the lock of one model against every other process and thread. Not re-entrant.
 
         While another one holds it, says so through ``progress`` once and waits; a set ``cancel``
-        ends the wait with ``PullCancelledError``. The lock goes with its process, however it ends.
+        ends the wait with ``WorkCancelledError``. The lock goes with its process, however it ends.
         """
         from filelock import FileLock, Timeout
 

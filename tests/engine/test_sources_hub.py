@@ -11,8 +11,9 @@ import pytest
 from fake_sources import FakeHub, serve_hub, tiny_payload, tiny_spec
 
 from midfill_engine.cancel import CancelToken
+from midfill_engine.errors import WorkCancelledError
 from midfill_engine.registry import HubSource
-from midfill_engine.sources.base import FetchContext, PullCancelledError, SourceError
+from midfill_engine.sources.base import FetchContext, SourceError
 from midfill_engine.sources.hub import HubReader
 
 PAYLOAD = tiny_payload()
@@ -198,5 +199,5 @@ def test_cancelling_ends_a_stalled_download(hub: FakeHub) -> None:
     stream = reader().stream(0, context(cancel))
     next(stream)
     cancel.cancel()
-    with pytest.raises(PullCancelledError):
+    with pytest.raises(WorkCancelledError):
         list(stream)

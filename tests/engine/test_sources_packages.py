@@ -12,9 +12,10 @@ import pytest
 from fake_sources import PART_BYTES, tiny_parts, tiny_payload, write_index, write_wheel
 
 from midfill_engine.cancel import CancelToken
+from midfill_engine.errors import WorkCancelledError
 from midfill_engine.registry import PackageSource
 from midfill_engine.sources import packages
-from midfill_engine.sources.base import FetchContext, PullCancelledError, SourceError
+from midfill_engine.sources.base import FetchContext, SourceError
 from midfill_engine.sources.packages import PackageReader
 
 PAYLOAD = tiny_payload()
@@ -162,7 +163,7 @@ def test_stopping_ends_the_pip_child(
         "part.with_name('new').rename(part)\n"
         "time.sleep(60)",
     )
-    with pytest.raises(KeyboardInterrupt if how == "ctrl-c" else PullCancelledError):
+    with pytest.raises(KeyboardInterrupt if how == "ctrl-c" else WorkCancelledError):
         read(tmp_path, ahead=ahead, cancel=cancel)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)

@@ -21,11 +21,16 @@ from fake_sources import (
 )
 
 from midfill_engine.cancel import CancelToken
-from midfill_engine.errors import DiskFullError, FetchError, IntegrityError, MidfillError
+from midfill_engine.errors import (
+    DiskFullError,
+    FetchError,
+    IntegrityError,
+    MidfillError,
+    WorkCancelledError,
+)
 from midfill_engine.progress import Progress, silent
 from midfill_engine.registry import ModelSpec
 from midfill_engine.sources import transfer
-from midfill_engine.sources.base import PullCancelledError
 from midfill_engine.store import ModelState, ModelStore, default_home
 
 PAYLOAD = tiny_payload()
@@ -225,7 +230,7 @@ def test_cancelling_keeps_what_was_fetched(store: ModelStore, copy: Path) -> Non
     big = leave_partial(store, PAYLOAD[:1000])
     cancel = CancelToken()
     cancel.cancel()
-    with pytest.raises(PullCancelledError):
+    with pytest.raises(WorkCancelledError):
         store.pull(NO_SOURCE, progress=silent, cancel=cancel, from_path=copy)
     assert big.read_bytes() == PAYLOAD[:1000]
 

@@ -16,9 +16,9 @@ import pytest
 from fake_sources import FILE_NAME, FakeHub, serve_hub, tiny_payload, tiny_spec
 
 from midfill_engine.cancel import CancelToken
+from midfill_engine.errors import WorkCancelledError
 from midfill_engine.progress import Progress, silent
 from midfill_engine.sources import transfer
-from midfill_engine.sources.base import PullCancelledError
 from midfill_engine.store import ModelStore
 
 PAYLOAD = tiny_payload()
@@ -118,7 +118,7 @@ def test_waiting_for_the_lock_can_be_cancelled_and_is_told_once(store: ModelStor
         try:
             with store.lock("tiny", reports.append, cancel=cancel):
                 outcome.append("held")
-        except PullCancelledError:
+        except WorkCancelledError:
             outcome.append("cancelled")
 
     with store.lock("tiny", silent):

@@ -148,8 +148,12 @@ def _q6_k(data: Bytes) -> QuantizedRows:
 def _k_scales(packed: Bytes) -> tuple[Bytes, Bytes]:
     """Eight 6-bit scales and eight 6-bit minima out of 12 bytes (``get_scale_min_k4``)."""
     first, second, third = packed[..., 0:4], packed[..., 4:8], packed[..., 8:12]
-    scales = np.concatenate((first & _SIX_BITS, (third & _LOW) | ((first >> _SIX) << _FOUR)), axis=-1)
-    minima = np.concatenate((second & _SIX_BITS, (third >> _FOUR) | ((second >> _SIX) << _FOUR)), axis=-1)
+    scales = np.concatenate(
+        (first & _SIX_BITS, (third & _LOW) | ((first >> _SIX) << _FOUR)), axis=-1
+    )
+    minima = np.concatenate(
+        (second & _SIX_BITS, (third >> _FOUR) | ((second >> _SIX) << _FOUR)), axis=-1
+    )
     return scales, minima
 
 

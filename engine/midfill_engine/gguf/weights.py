@@ -8,7 +8,7 @@ import numpy as np
 
 from midfill_engine.errors import ModelFormatError
 from midfill_engine.gguf.blocks import dequantize, has_grid, unpack
-from midfill_engine.gguf.reader import GgufFile, MetaValue, open_gguf
+from midfill_engine.gguf.reader import GgufFile, MetaValue, TensorEntry, open_gguf
 from midfill_engine.weights import Floats, ModelConfig, Rows
 
 __all__ = ["GgufWeights"]
@@ -39,7 +39,7 @@ class GgufWeights:
 
     def rows(self, name: str, start: int, stop: int) -> Rows:
         """Rows of a matrix, on the file's own integer grid where it has one."""
-        entry = self.file.tensors[name]
+        entry = self._entry(name)
         data = np.asarray(entry.data[start:stop])
         if has_grid(entry.block_type):
             return unpack(entry.block_type, data)
@@ -47,8 +47,14 @@ class GgufWeights:
 
     def vector(self, name: str) -> Floats:
         """A one-dimensional tensor in float32."""
-        entry = self.file.tensors[name]
+        entry = self._entry(name)
         return dequantize(entry.block_type, np.asarray(entry.data)).reshape(-1).copy()
+
+    def _entry(self, name: str) -> TensorEntry:
+        entry = self.file.tensors.get(name)
+        if entry is None:
+            raise ModelFormatError(f"{self.file.path.name} has no tensor {name}")
+        return entry
 
 
 def _read_config(file: GgufFile) -> ModelConfig:
@@ -70,6 +76,9 @@ def _read_config(file: GgufFile) -> ModelConfig:
     scaling = metadata.get(f"{architecture}.rope.scaling.type", "none")
     if scaling != "none" or "rope_freqs.weight" in file.tensors:
         raise ModelFormatError(f"{file.path.name} scales its rotary positions ({scaling})")
+    embedding = file.tensors.get("token_embd.weight")
+    if embedding is None:
+        raise ModelFormatError(f"{file.path.name} has no tensor token_embd.weight")
     hidden, heads = int(number("embedding_length")), int(number("attention.head_count"))
     return ModelConfig(
         architecture=architecture,
@@ -79,7 +88,7 @@ def _read_config(file: GgufFile) -> ModelConfig:
         heads=heads,
         kv_heads=int(number("attention.head_count_kv", heads)),
         head_dim=int(number("attention.key_length", hidden // heads)),
-        vocab=file.tensors["token_embd.weight"].shape[0],
+        vocab=embedding.shape[0],
         context_tokens=int(number("context_length")),
         rope_theta=number("rope.freq_base", 10000.0),
         rope_interleaved=_INTERLEAVED[architecture],

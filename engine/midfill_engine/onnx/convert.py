@@ -1,8 +1,8 @@
 """Converts a checkpoint into a folder that the ONNX backend opens.
 
 The folder holds ``model.onnx`` (graph), ``model.bin`` (weights) and ``model.json`` (what it was
-made from, and by which version of this code). ``model.json`` is written last: a folder without it, or
-with one that does not match, is not a conversion.
+made from, and by which version of this code). ``model.json`` is written last: a folder without it,
+or with one that does not match, is not a conversion.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from midfill_engine.cancel import CancelToken
+from midfill_engine.errors import WorkCancelledError
 from midfill_engine.onnx.layouts import WeightLayout
 from midfill_engine.progress import Progress, ProgressSink
 from midfill_engine.weights import ModelConfig, WeightSource
 
-__all__ = ["CONVERTER_VERSION", "ConversionCancelledError", "OnnxManifest", "convert"]
+__all__ = ["CONVERTER_VERSION", "OnnxManifest", "convert"]
 
 CONVERTER_VERSION = 1
 """Raised whenever the written files change; older conversions are then made anew."""
@@ -30,10 +31,6 @@ _MAX_POSITIONS = 32768
 # Quantising runs in numpy, which releases the interpreter: two threads nearly halve the time,
 # and more would raise the peak memory for a step that is done once.
 _WORKERS = 2
-
-
-class ConversionCancelledError(Exception):
-    """The conversion was stopped by its cancel token; nothing usable was left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +71,7 @@ def convert(
     """Write ``source`` into ``folder``, which must exist and be nobody else's.
 
     Peak memory is a few slices of weights, whatever the model's size. Raises
-    ``ConversionCancelledError`` when cancelled, ``OSError`` when the disk is full.
+    ``WorkCancelledError`` when cancelled, ``OSError`` when the disk is full.
     """
     # Imported late: the onnx package costs 0.2 s that only a conversion has to pay.
     from midfill_engine.onnx.graph import build_graph
@@ -117,7 +114,7 @@ def _counter(
     def count(weights: int) -> None:
         nonlocal done
         if cancel.cancelled:
-            raise ConversionCancelledError
+            raise WorkCancelledError("stopped; the conversion starts anew next time")
         done += weights
         progress(
             Progress(task=f"Converting to {layout.name}", done=done, total=total, unit="weights")

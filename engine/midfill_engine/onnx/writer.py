@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 __all__ = ["GraphWriter", "OnnxArray"]
 
-OnnxArray: TypeAlias = "npt.NDArray[np.float32] | npt.NDArray[np.uint8] | npt.NDArray[np.int64] | npt.NDArray[np.int32]"
+OnnxArray: TypeAlias = "npt.NDArray[np.float32 | np.uint8 | np.int64 | np.int32]"
 Attribute: TypeAlias = int | float | str | Sequence[int]
 
 # Runtimes map the data file into memory; a page-aligned tensor can be mapped by itself.

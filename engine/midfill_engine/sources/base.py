@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 from midfill_engine.cancel import CancelToken
-from midfill_engine.errors import FetchError
+from midfill_engine.errors import FetchError, WorkCancelledError
 
 __all__ = [
     "BYTES_PER_CHUNK",
     "ByteSource",
     "FetchContext",
-    "PullCancelledError",
     "SourceError",
     "check_cancelled",
     "human_bytes",
@@ -34,10 +33,6 @@ _POLL_S = 0.1
 
 class SourceError(FetchError):
     """One source could not deliver; the next one may."""
-
-
-class PullCancelledError(FetchError):
-    """The cancel token was set; what was fetched so far stays, and the next pull goes on there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,20 +64,20 @@ class ByteSource(Protocol):
     def stream(self, offset: int, context: FetchContext) -> Iterator[bytes]:
         """Yield the file's bytes from ``offset`` on.
 
-        Raises ``SourceError`` when it cannot go on, ``PullCancelledError`` when it should not,
+        Raises ``SourceError`` when it cannot go on, ``WorkCancelledError`` when it should not,
         and ``OSError`` with ``ENOSPC`` when its scratch folder has no room left.
         """
         ...
 
 
 def check_cancelled(cancel: CancelToken) -> None:
-    """Raise ``PullCancelledError`` once the token is set."""
+    """Raise ``WorkCancelledError`` once the token is set."""
     if cancel.cancelled:
-        raise PullCancelledError("stopped; what was fetched so far stays for the next pull")
+        raise WorkCancelledError("stopped; what was fetched so far stays for the next pull")
 
 
 def pause(seconds: float, cancel: CancelToken) -> None:
-    """Wait, but no longer than until the token is set: then raise ``PullCancelledError``."""
+    """Wait, but no longer than until the token is set: then raise ``WorkCancelledError``."""
     end_s = time.monotonic() + seconds
     while (left_s := end_s - time.monotonic()) > 0:
         check_cancelled(cancel)

@@ -123,7 +123,7 @@ def fetch_verified(transfer: Transfer, readers: Iterable[ByteSource]) -> None:
     """Complete ``transfer.partial``: right size, right sha256, flushed to the disk.
 
     What is there already is kept. Raises ``IntegrityError`` or ``FetchError`` with one line per
-    source when none delivered, ``DiskFullError`` when there is no room, ``PullCancelledError``;
+    source when none delivered, ``DiskFullError`` when there is no room, ``WorkCancelledError``;
     in all these cases what can be resumed stays.
     """
     failures: list[str] = []

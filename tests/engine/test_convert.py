@@ -1,0 +1,360 @@
+"""Conversion: what it reads, what it leaves behind, and how little memory it takes."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tiny_models import (
+    TINY_MODELS,
+    TinyModel,
+    bfloat16_bits,
+    convert_to,
+    hub_config,
+    mixed_types,
+    tiny_model,
+    write_gguf,
+    write_safetensors,
+)
+
+from midfill_engine.cancel import CancelToken
+from midfill_engine.errors import ModelError, ModelFormatError, WorkCancelledError
+from midfill_engine.gguf.weights import GgufWeights
+from midfill_engine.onnx.convert import (
+    CONVERTER_VERSION,
+    OnnxManifest,
+    convert,
+)
+from midfill_engine.onnx.layouts import LAYOUTS, find_layout
+from midfill_engine.progress import Progress, silent
+from midfill_engine.safetensors_weights import SafetensorsWeights
+from midfill_engine.weights import ModelConfig
+
+Floats = npt.NDArray[np.float32]
+MODEL = tiny_model("qwen2")
+
+
+def start(
+    source: object,
+    folder: Path,
+    *,
+    layout: str = "int8",
+    progress: Callable[[Progress], None] = silent,
+    cancel: CancelToken | None = None,
+) -> OnnxManifest:
+    return convert(
+        source,
+        folder,
+        layout=find_layout(layout),
+        source_sha256="ab" * 32,
+        progress=progress,
+        cancel=cancel or CancelToken(),
+    )
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_manifest_says_what_was_made_of_what(tmp_path: Path) -> None:
+    source = GgufWeights(write_gguf(MODEL, tmp_path / "m.gguf", mixed_types))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    manifest = start(source, folder)
+    assert manifest == OnnxManifest.read(folder)
+    assert manifest == OnnxManifest(
+        source_sha256="ab" * 32,
+        layout="int8",
+        converter_version=CONVERTER_VERSION,
+        positions=MODEL.config.context_tokens,
+        # The file holds its numbers as float32.
+        config=replace(MODEL.config, norm_epsilon=float(np.float32(MODEL.config.norm_epsilon))),
+    )
+
+
+def test_a_conversion_is_the_same_each_time(tmp_path: Path) -> None:
+    source = GgufWeights(write_gguf(MODEL, tmp_path / "m.gguf", mixed_types))
+    one, two = (convert_to(source, tmp_path / name, "int4") for name in ("one", "two"))
+    assert files_of(one) == files_of(two)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"config": {}}', '{"config": 3}'])
+def test_a_damaged_manifest_is_no_conversion(text: str, tmp_path: Path) -> None:
+    assert OnnxManifest.read(tmp_path) is None
+    (tmp_path / "model.json").write_text(text, encoding="utf-8")
+    assert OnnxManifest.read(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["qwen2", "qwen2-tied"])
+@pytest.mark.parametrize("layout", ["float32", "mixed"])
+def test_progress_ends_exactly_at_its_total(name: str, layout: str, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    source = GgufWeights(write_gguf(tiny_model(name), tmp_path / "m.gguf"))
+    (tmp_path / "out").mkdir()
+    start(source, tmp_path / "out", layout=layout, progress=reports.append)
+    done = [report.done for report in reports]
+    assert done == sorted(done)
+    assert done[-1] == reports[-1].total
+    assert len({report.total for report in reports}) == 1
+
+
+@pytest.mark.parametrize("kind", ["gguf", "safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    ["blk.1.ffn_up.weight", "blk.0.attn_k.weight", "output_norm.weight", "token_embd.weight"],
+)
+def test_a_checkpoint_that_lacks_a_tensor_is_refused(name: str, kind: str, tmp_path: Path) -> None:
+    weights = {key: values for key, values in MODEL.weights.items() if key != name}
+    model = replace(MODEL, weights=weights)
+    (tmp_path / "out").mkdir()
+
+    def attempt() -> None:
+        if kind == "gguf":
+            start(GgufWeights(write_gguf(model, tmp_path / "m.gguf")), tmp_path / "out")
+        else:
+            start(SafetensorsWeights(write_safetensors(model, tmp_path)), tmp_path / "out")
+
+    with pytest.raises(ModelFormatError, match=f"{name}|token embedding"):
+        attempt()
+    assert OnnxManifest.read(tmp_path / "out") is None
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_cancelled_conversion_is_none(after: int, tmp_path: Path) -> None:
+    source, cancel, seen = GgufWeights(write_gguf(MODEL, tmp_path / "m.gguf")), CancelToken(), []
+    (tmp_path / "out").mkdir()
+    # An older conversion lay there: half overwritten it must not count as one.
+    start(source, tmp_path / "out")
+
+    def report(progress: Progress) -> None:
+        seen.append(progress)
+        if len(seen) >= after:
+            cancel.cancel()
+
+    if after == 0:
+        cancel.cancel()
+    with pytest.raises(WorkCancelledError):
+        start(source, tmp_path / "out", progress=report, cancel=cancel)
+    assert len(seen) == after
+    assert OnnxManifest.read(tmp_path / "out") is None
+
+
+class MadeUpWeights:
+    """A model whose weights are made when they are read: 300 MB as float32, none of it held."""
+
+    config = ModelConfig(
+        architecture="llama",
+        layers=2,
+        hidden=1024,
+        ffn=4096,
+        heads=16,
+        kv_heads=4,
+        head_dim=64,
+        vocab=22000,
+        context_tokens=1024,
+        rope_theta=1e4,
+        rope_interleaved=True,
+        norm_epsilon=1e-5,
+    )
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        config, part = self.config, name.split(".")[-2]
+        if name.endswith(".bias"):
+            return None
+        wide, keys = config.hidden, config.kv_heads * config.head_dim
+        return {
+            "token_embd": (config.vocab, wide),
+            "output": (config.vocab, wide),
+            "attn_k": (keys, wide),
+            "attn_v": (keys, wide),
+            "ffn_gate": (config.ffn, wide),
+            "ffn_up": (config.ffn, wide),
+            "ffn_down": (wide, config.ffn),
+        }.get(part, (wide, wide))
+
+    def rows(self, name: str, start: int, stop: int) -> Floats:
+        shape = self.shape(name)
+        assert shape is not None
+        values = np.arange(start * shape[1], stop * shape[1], dtype=np.float32) % 997 / 997 - 0.5
+        return values.reshape(stop - start, shape[1])
+
+    def vector(self, name: str) -> Floats:
+        return np.ones(self.config.hidden, np.float32)
+
+
+def test_memory_is_a_few_slices_whatever_the_size(tmp_path: Path) -> None:
+    source = MadeUpWeights()
+    (tmp_path / "out").mkdir()
+    tracemalloc.start()
+    try:
+        start(source, tmp_path / "out")
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "out" / "model.bin").stat().st_size > 70e6
+    assert peak_bytes < 100e6
+
+
+def test_an_unknown_layout_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=", ".join(LAYOUTS)):
+        find_layout("int3")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"), [("gptneox", "gptneox"), ("qwen2moe", "qwen2moe")]
+)
+def test_other_architectures_are_refused(architecture: str, expected: str, tmp_path: Path) -> None:
+    model = replace(MODEL, config=replace(MODEL.config, architecture=architecture))
+    with pytest.raises(ModelFormatError, match=f"'{expected}'.*only llama, qwen2"):
+        GgufWeights(write_gguf(model, tmp_path / "m.gguf"))
+
+
+# Safetensors folders.
+
+
+def assert_same_weights(model: TinyModel, source: SafetensorsWeights) -> None:
+    assert source.config == model.config
+    for name, values in model.weights.items():
+        assert source.shape(name) == values.shape
+        if values.ndim == 1:
+            np.testing.assert_array_equal(source.vector(name), values)
+        else:
+            np.testing.assert_array_equal(source.rows(name, 3, 9), values[3:9])
+            assert source.rows(name, 3, 9).dtype == np.float32
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_safetensors_hold_the_same_weights(name: str, shards: int, tmp_path: Path) -> None:
+    model = tiny_model(name)
+    assert_same_weights(
+        model, SafetensorsWeights(write_safetensors(model, tmp_path, shards=shards))
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "through"),
+    [
+        ("F16", lambda values: values.astype(np.float16).astype(np.float32)),
+        ("BF16", lambda values: (bfloat16_bits(values).astype(np.uint32) << 16).view(np.float32)),
+    ],
+)
+def test_half_precision_is_widened(
+    dtype: str, through: Callable[[Floats], Floats], tmp_path: Path
+) -> None:
+    source = SafetensorsWeights(write_safetensors(MODEL, tmp_path, dtype=dtype))
+    weights = {name: through(values) for name, values in MODEL.weights.items()}
+    assert not np.array_equal(weights["output.weight"], MODEL.weights["output.weight"])
+    assert_same_weights(replace(MODEL, weights=weights), source)
+
+
+def test_a_tensor_that_is_not_there_has_no_shape(tmp_path: Path) -> None:
+    source = SafetensorsWeights(write_safetensors(tiny_model("llama"), tmp_path))
+    for name in (
+        "blk.0.attn_q.bias",
+        "blk.9.attn_q.weight",
+        "blk.0.mystery.weight",
+        "rope_freqs.weight",
+    ):
+        assert source.shape(name) is None
+    with pytest.raises(ModelFormatError, match=r"blk\.9\.attn_q\.weight"):
+        source.rows("blk.9.attn_q.weight", 0, 1)
+
+
+def test_a_tied_checkpoint_that_repeats_its_embedding_is_tied(tmp_path: Path) -> None:
+    model = tiny_model("qwen2-tied")
+    weights = {**model.weights, "output.weight": model.weights["token_embd.weight"]}
+    folder = write_safetensors(replace(model, weights=weights), tmp_path)
+    edit(folder, tie_word_embeddings=True)
+    assert SafetensorsWeights(folder).shape("output.weight") is None
+
+
+def edit(folder: Path, **changes: object) -> None:
+    fields = {**hub_config(MODEL), **changes}
+    (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "mixtral"}, "'mixtral'"),
+        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, r"rotary positions \(llama3\)"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, r"rotary positions \(linear\)"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, r"rotary positions \(yarn\)"),
+        ({"use_sliding_window": True}, "sliding window"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantised"),
+        ({"hidden_act": "gelu"}, "'gelu'"),
+        ({"hidden_size": None}, "lacks hidden_size"),
+        ({"num_hidden_layers": "two"}, "lacks num_hidden_layers"),
+    ],
+)
+def test_what_the_graph_has_not_is_refused(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    folder = write_safetensors(MODEL, tmp_path)
+    edit(folder, **changes)
+    with pytest.raises(ModelFormatError, match=message):
+        SafetensorsWeights(folder)
+
+
+def test_newer_and_shorter_configurations_are_read(tmp_path: Path) -> None:
+    folder = write_safetensors(MODEL, tmp_path)
+    table = {"rope_type": "default", "rope_theta": 5e5}
+    edit(folder, rope_parameters=table, rope_theta=None, num_key_value_heads=None)
+    config = SafetensorsWeights(folder).config
+    assert (config.rope_theta, config.kv_heads) == (5e5, config.heads)
+
+
+def test_pickled_checkpoints_are_never_opened(tmp_path: Path) -> None:
+    edit(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(ModelFormatError, match="convert them to safetensors"):
+        SafetensorsWeights(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "header", "empty", "gone"])
+def test_damaged_files_are_refused(damage: str, tmp_path: Path) -> None:
+    path = write_safetensors(MODEL, tmp_path, shards=2) / "model-00002-of-00002.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(
+        {"cut": content[:-5], "header": b"\xff" * 8 + content[8:], "empty": b"", "gone": b""}[
+            damage
+        ]
+    )
+    if damage == "gone":
+        path.unlink()
+    with pytest.raises(ModelFormatError, match="cannot be read as safetensors"):
+        SafetensorsWeights(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../other/model.safetensors", "/etc/model", "sub\\model"])
+def test_an_index_cannot_lead_out_of_its_folder(name: str, tmp_path: Path) -> None:
+    edit(tmp_path)
+    index = json.dumps({"weight_map": {"model.norm.weight": name}})
+    (tmp_path / "model.safetensors.index.json").write_text(index, encoding="utf-8")
+    with pytest.raises(ModelFormatError, match="elsewhere"):
+        SafetensorsWeights(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_a_broken_configuration_is_refused(text: str, tmp_path: Path) -> None:
+    write_safetensors(MODEL, tmp_path)
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelFormatError, match=r"config\.json"):
+        SafetensorsWeights(tmp_path)
+
+
+def test_unread_dtypes_are_named(tmp_path: Path) -> None:
+    folder = write_safetensors(MODEL, tmp_path)
+    path = folder / "model.safetensors"
+    # Eight-bit floats of the same number of bytes: the file is valid, but not for us.
+    content = path.read_bytes().replace(b'"F32"', b'"I32"')
+    path.write_bytes(content)
+    with pytest.raises(ModelFormatError, match="stored as I32"):
+        SafetensorsWeights(folder).vector("output_norm.weight")

@@ -1,0 +1,355 @@
+"""From a choice of model to an engine: converted once, rebuilt when stale, safe beside others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tiny_models import TinyModel, mixed_types, model_spec, tiny_model, write_gguf
+
+from midfill_engine import loading
+from midfill_engine.cancel import CancelToken
+from midfill_engine.errors import DiskFullError, ModelMissingError, WorkCancelledError
+from midfill_engine.loading import (
+    ChosenModel,
+    choose_model,
+    open_chosen,
+    prepare,
+    prompt_tokens_for,
+)
+from midfill_engine.onnx.convert import OnnxManifest
+from midfill_engine.onnx.writer import OpenWeight
+from midfill_engine.options import EngineOptions
+from midfill_engine.progress import Progress, silent
+from midfill_engine.registry import MODELS, ModelSpec
+from midfill_engine.select import Recommendation
+from midfill_engine.speed import Speed
+from midfill_engine.store import ModelState, ModelStore, StoredModel
+
+BEST, SMALL = "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"
+
+
+class Reports:
+    """Keeps what progress said; may do something at the first report of a conversion."""
+
+    def __init__(self, at_start: object = None) -> None:
+        self.tasks: list[str] = []
+        self._at_start = at_start
+
+    def __call__(self, progress: Progress) -> None:
+        first = self.conversions == 0
+        self.tasks.append(progress.task)
+        if first and self.conversions and callable(self._at_start):
+            self._at_start()
+
+    @property
+    def conversions(self) -> int:
+        return sum(task.startswith("Converting") for task in self.tasks)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "home")
+
+
+@pytest.fixture
+def chosen(store: ModelStore, tmp_path: Path) -> ChosenModel:
+    """A tiny model that is pulled already."""
+    return pulled(store, tmp_path, tiny_model("qwen2"))
+
+
+def pulled(
+    store: ModelStore, tmp_path: Path, model: TinyModel, layout: str = "int8"
+) -> ChosenModel:
+    path = write_gguf(model, tmp_path / f"{model.name}.gguf", mixed_types)
+    spec = model_spec(path, layout=layout)
+    store.pull(spec, progress=silent, cancel=CancelToken(), from_path=path)
+    return ChosenModel(spec=spec, layout=layout, reason="for a test")
+
+
+def make(
+    chosen: ChosenModel,
+    store: ModelStore,
+    progress: Reports | None = None,
+    cancel: CancelToken | None = None,
+) -> Path:
+    return prepare(
+        chosen,
+        store,
+        download=False,
+        progress=progress or Reports(),
+        cancel=cancel or CancelToken(),
+    )
+
+
+def made_of(folder: Path) -> str | None:
+    manifest = OnnxManifest.read(folder)
+    return None if manifest is None else manifest.source_sha256
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.parent.iterdir() if path != folder]
+
+
+def test_a_model_is_converted_once(chosen: ChosenModel, store: ModelStore) -> None:
+    first, second = Reports(), Reports()
+    folder = make(chosen, store, first)
+    assert made_of(folder) == chosen.spec.files[0].sha256
+    assert first.conversions > 0
+    assert make(chosen, store, second) == folder
+    assert second.tasks == []
+    assert leftovers(folder) == []
+
+
+def test_each_layout_has_a_conversion_of_its_own(chosen: ChosenModel, store: ModelStore) -> None:
+    other = ChosenModel(spec=chosen.spec, layout="mixed", reason="")
+    folders = {make(chosen, store), make(other, store)}
+    assert len(folders) == 2
+    assert {OnnxManifest.read(folder).layout for folder in folders} == {"int8", "mixed"}
+
+
+def test_another_file_is_converted_anew(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path
+) -> None:
+    folder = make(chosen, store)
+    newer = pulled(store, tmp_path, tiny_model("llama"))
+    assert make(newer, store) == folder
+    assert made_of(folder) == newer.spec.files[0].sha256 != chosen.spec.files[0].sha256
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("converter_version", 0), ("layout", "int4"), ("source_sha256", "00")]
+)
+def test_what_was_made_otherwise_is_made_anew(
+    field: str, value: object, chosen: ChosenModel, store: ModelStore
+) -> None:
+    folder = make(chosen, store)
+    note = folder / "model.json"
+    fields = json.loads(note.read_text(encoding="utf-8"))
+    note.write_text(json.dumps({**fields, field: value}), encoding="utf-8")
+    reports = Reports()
+    make(chosen, store, reports)
+    assert reports.conversions > 0
+    assert json.loads(note.read_text(encoding="utf-8")) == fields
+
+
+def test_a_missing_model_says_how_to_get_it(chosen: ChosenModel, store: ModelStore) -> None:
+    store.remove(chosen.spec)
+    with pytest.raises(ModelMissingError, match="midfill models pull tiny"):
+        make(chosen, store)
+
+
+def test_a_cancelled_conversion_leaves_nothing(chosen: ChosenModel, store: ModelStore) -> None:
+    cancel = CancelToken()
+    with pytest.raises(WorkCancelledError):
+        make(chosen, store, Reports(at_start=cancel.cancel), cancel)
+    folder = store.conversion_dir("tiny", "int8")
+    assert not folder.exists()
+    assert leftovers(folder) == []
+
+
+def test_a_disk_without_room_is_seen_before_anything_is_written(
+    chosen: ChosenModel, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 10, 1000))
+    with pytest.raises(DiskFullError, match=r"converting tiny needs .* MIDFILL_HOME"):
+        make(chosen, store)
+    assert leftovers(store.conversion_dir("tiny", "int8")) == []
+
+
+def test_a_disk_that_fills_up_leaves_the_old_state(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(chosen, store)
+    newer = pulled(store, tmp_path, tiny_model("llama"))
+
+    def full(self: OpenWeight, first_row: int, values: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenWeight, "write", full)
+        with pytest.raises(DiskFullError, match="Make room"):
+            make(newer, store)
+    assert made_of(folder) == chosen.spec.files[0].sha256
+    assert leftovers(folder) == []
+    make(newer, store)
+    assert made_of(folder) == newer.spec.files[0].sha256
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from midfill_engine.cancel import CancelToken
+from midfill_engine.loading import ChosenModel, prepare
+from midfill_engine.store import ModelStore
+from tiny_models import model_spec
+
+waited = False
+
+def report(progress):
+    global waited
+    if progress.task.startswith("Converting") and not waited:
+        waited = True
+        print("converting", flush=True)
+        sys.stdin.readline()
+
+chosen = ChosenModel(spec=model_spec(Path(sys.argv[2])), layout="int8", reason="")
+store = ModelStore(Path(sys.argv[1]))
+prepare(chosen, store, download=False, progress=report, cancel=CancelToken())
+print("done", flush=True)
+"""
+
+
+@contextmanager
+def converting(store: ModelStore, file: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has begun to convert, and waits for a line before it goes on."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(store.home), str(file)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "converting\n"
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_killed_conversion_leaves_the_old_state(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path
+) -> None:
+    folder = make(chosen, store)
+    newer = pulled(store, tmp_path, tiny_model("llama"))
+    with converting(store, tmp_path / "llama.gguf") as child:
+        child.kill()
+        child.wait()
+    assert made_of(folder) == chosen.spec.files[0].sha256
+    # What it left is swept by the next one, which also finds the lock free.
+    assert leftovers(folder) == ["int8.new"]
+    make(newer, store)
+    assert made_of(folder) == newer.spec.files[0].sha256
+    assert leftovers(folder) == []
+
+
+def test_two_processes_convert_once(chosen: ChosenModel, store: ModelStore, tmp_path: Path) -> None:
+    waits = threading.Event()
+    reports = Reports()
+
+    def report(progress: Progress) -> None:
+        reports(progress)
+        if progress.task.startswith("Waiting"):
+            waits.set()
+
+    result: list[Path] = []
+    with converting(store, tmp_path / "qwen2.gguf") as child:
+        second = threading.Thread(target=lambda: result.append(make(chosen, store, report)))
+        second.start()
+        assert waits.wait(20)
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "done\n"
+        second.join(20)
+    assert reports.conversions == 0
+    assert made_of(result[0]) == chosen.spec.files[0].sha256
+
+
+def test_an_engine_opens_on_what_was_prepared(chosen: ChosenModel, store: ModelStore) -> None:
+    reports = Reports()
+    options = EngineOptions(threads=1)
+    engine = open_chosen(chosen, store, options, reports, CancelToken())
+    try:
+        assert engine.info.model_id == "tiny"
+        assert engine.info.reason == "for a test"
+        assert "int8" in engine.info.backend
+        assert reports.tasks[-1] == "Loading tiny"
+        assert (store.conversion_dir("tiny", "int8") / "speed.json").is_file()
+    finally:
+        engine.close()
+
+
+def test_speed_is_measured_once(
+    chosen: ChosenModel, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_chosen(chosen, store, EngineOptions(threads=1), silent, CancelToken()).close()
+
+    def again(*args: object) -> Speed:
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(loading, "measure_speed", again)
+    open_chosen(chosen, store, EngineOptions(threads=1), silent, CancelToken()).close()
+
+
+@pytest.mark.parametrize(
+    ("tokens_per_s", "expected"), [(1.0, 384), (300.0, 512), (450.0, 640), (1e6, 2048)]
+)
+def test_prompts_are_as_long_as_the_machine_affords(tokens_per_s: float, expected: int) -> None:
+    speed = Speed(prefill_tokens_per_s=tokens_per_s, step_ms=1.0, machine="")
+    assert prompt_tokens_for(speed) == expected
+
+
+class Installed(ModelStore):
+    """A store that claims to have some models of the registry."""
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__(Path("nowhere"))
+        self._ids = ids
+
+    def model_path(self, spec: ModelSpec) -> Path | None:
+        return Path(spec.id) if spec.id in self._ids else None
+
+    def installed(self) -> list[StoredModel]:
+        return [
+            StoredModel(
+                model_id=spec.id,
+                state=ModelState.READY,
+                path=Path(spec.id),
+                fetched_bytes=1,
+                conversion_bytes=0,
+            )
+            for spec in MODELS
+            if spec.id in self._ids
+        ]
+
+
+@pytest.mark.parametrize(
+    ("installed", "download", "expected", "reason"),
+    [
+        ((BEST, SMALL), False, BEST, "it fits"),
+        ((), True, BEST, "it fits"),
+        # Nothing is here: the one to pull is named.
+        ((), False, BEST, "it fits"),
+        # What is here serves, until the better one is pulled.
+        ((SMALL,), False, SMALL, "best one that is installed"),
+        ((SMALL,), True, BEST, "it fits"),
+    ],
+)
+def test_auto_and_what_is_installed(
+    installed: tuple[str, ...],
+    download: bool,
+    expected: str,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recommended = Recommendation(model_id=BEST, reason="it fits")
+    monkeypatch.setattr(loading, "recommend", lambda store: recommended)
+    chosen = choose_model(EngineOptions(download=download), Installed(*installed))
+    assert chosen.spec.id == expected
+    assert reason in chosen.reason
+    assert chosen.layout == chosen.spec.layout

@@ -1,0 +1,123 @@
+"""The ONNX Runtime backend: its contract at the edges."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import converted_gguf, prompt_ids, tiny_model
+
+from midfill_engine.backends.onnx_backend import OnnxBackend
+from midfill_engine.errors import BackendUnavailableError, ModelFormatError
+from midfill_engine.onnx.convert import OnnxManifest
+
+MODEL = tiny_model("qwen2")
+TOKENS = prompt_ids(MODEL, 20)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return converted_gguf(MODEL, tmp_path_factory.mktemp("backend"))
+
+
+@pytest.fixture(scope="module")
+def backend(folder: Path) -> OnnxBackend:
+    return OnnxBackend(folder, threads=1)
+
+
+def test_only_the_wanted_rows_come_back(backend: OnnxBackend) -> None:
+    every = backend.forward(TOKENS, backend.new_cache(32), 20).copy()
+    assert every.shape == (20, backend.vocab_size)
+    for wanted in (0, 1, 5):
+        rows = backend.forward(TOKENS, backend.new_cache(32), wanted).copy()
+        assert rows.shape == (wanted, backend.vocab_size)
+        np.testing.assert_allclose(rows, every[20 - wanted :], atol=1e-4)
+
+
+def test_two_caches_do_not_disturb_each_other(backend: OnnxBackend) -> None:
+    one, two = backend.new_cache(32), backend.new_cache(64)
+    backend.forward(TOKENS[:10], one, 0)
+    backend.forward(TOKENS[5:15], two, 0)
+    first = backend.forward(TOKENS[10:12], one, 1).copy()
+    second = backend.forward(TOKENS[15:17], two, 1).copy()
+    for part, rows in ((TOKENS[:12], first), (TOKENS[5:17], second)):
+        alone = backend.forward(part, backend.new_cache(32), 1)
+        np.testing.assert_allclose(rows, alone, atol=1e-4)
+
+
+def test_a_cache_counts_what_it_holds(backend: OnnxBackend) -> None:
+    cache, config = backend.new_cache(32), MODEL.config
+    assert (cache.length, cache.capacity, cache.nbytes) == (0, 32, 0)
+    backend.forward(TOKENS[:3], cache, 0)
+    per_token = config.layers * 2 * config.kv_heads * config.head_dim * 4
+    assert (cache.length, cache.nbytes) == (3, 3 * per_token)
+    cache.truncate(1)
+    assert (cache.length, cache.nbytes) == (1, per_token)
+
+
+@pytest.mark.parametrize("length", [-1, 4])
+def test_a_cache_cannot_be_cut_where_it_is_not(backend: OnnxBackend, length: int) -> None:
+    cache = backend.new_cache(32)
+    backend.forward(TOKENS[:3], cache, 0)
+    with pytest.raises(ValueError, match=f"of 3 to {length}"):
+        cache.truncate(length)
+
+
+def test_a_cache_that_would_overflow_is_left_as_it_was(backend: OnnxBackend) -> None:
+    cache = backend.new_cache(8)
+    backend.forward(TOKENS[:6], cache, 0)
+    with pytest.raises(ValueError, match="9 positions in a cache of 8"):
+        backend.forward(TOKENS[6:9], cache, 1)
+    rows = backend.forward(TOKENS[6:8], cache, 1).copy()
+    np.testing.assert_allclose(
+        rows, backend.forward(TOKENS[:8], backend.new_cache(8), 1), atol=1e-4
+    )
+
+
+def test_a_cache_is_no_longer_than_the_model_reaches(backend: OnnxBackend) -> None:
+    assert backend.new_cache(10**6).capacity == MODEL.config.context_tokens
+
+
+@pytest.mark.parametrize(("tokens", "wanted"), [([], 0), ([1], 2), ([1], -1)])
+def test_impossible_requests_are_refused(
+    backend: OnnxBackend, tokens: list[int], wanted: int
+) -> None:
+    with pytest.raises(ValueError, match="rows of logits"):
+        backend.forward(tokens, backend.new_cache(8), wanted)
+
+
+def test_closing_twice_is_fine_and_a_closed_backend_says_so(folder: Path) -> None:
+    backend = OnnxBackend(folder, threads=1)
+    cache = backend.new_cache(8)
+    backend.close()
+    backend.close()
+    with pytest.raises(ValueError, match="closed"):
+        backend.forward([1], cache, 1)
+
+
+def test_a_folder_without_a_conversion_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFormatError, match="no finished conversion"):
+        OnnxBackend(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "gone"])
+def test_a_damaged_graph_is_refused_with_advice(damage: str, folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    graph = OnnxManifest.graph_path(tmp_path)
+    if damage == "gone":
+        graph.unlink()
+    else:
+        graph.write_bytes(graph.read_bytes()[:200] if damage == "cut" else b"\x00noise" * 50)
+    with pytest.raises(ModelFormatError, match="made again"):
+        OnnxBackend(tmp_path, threads=1)
+
+
+def test_without_the_runtime_the_error_says_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendUnavailableError, match=r"pip install 'midfill\[cpu\]'"):
+        OnnxBackend(folder)
