@@ -1,0 +1,80 @@
+# Everything a person or CI runs. Each target sets up what it needs, and says what it does.
+
+VENV ?= .venv
+TEST_MODEL := qwen2.5-coder-0.5b
+
+# The first of these that is Python 3.11 or newer makes the environment; PYTHON=… overrides.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
+
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-reference lint format model bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## Complete real code at real cursors through the language server
+	$(BIN)/midfill models pull
+	$(BIN)/python -m benchmarks.demo $(DEMO)
+
+test: $(VENV)/.dev model ## Run all tests, with the real small model
+	$(BIN)/python -m pytest -n 2 -m "not e2e" $(ARGS)
+	@# One after the other: each worker would load a model of its own.
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+test-fast: $(VENV)/.dev ## Run the tests that need no model (under a minute)
+	$(BIN)/python -m pytest -n 2 -m "not e2e and not slow" $(ARGS)
+
+test-reference: $(VENV)/.reference ## Compare the engine with transformers on tiny models (needs torch)
+	$(BIN)/python -m pytest tests/engine/test_exactness.py $(ARGS)
+
+lint: $(VENV)/.dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.dev ## Rewrite the sources in the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+model: $(VENV)/.run
+	@$(BIN)/midfill models pull $(TEST_MODEL)
+
+bench: $(VENV)/.dev ## Measure speed and memory (LLAMA_BENCH=path compares with llama.cpp)
+	$(BIN)/midfill models pull qwen2.5-coder-0.5b
+	$(BIN)/midfill models pull qwen2.5-coder-1.5b
+	$(BIN)/python -m benchmarks.latency $(if $(LLAMA_BENCH),--llama-bench $(LLAMA_BENCH)) $(ARGS)
+
+clean: ## Delete the environment and what tools left (models stay)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; found none. PYTHON=/path/to/python make …"; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@# Dependency groups need pip 25.1.
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python pyproject.toml
+	@echo "Installing midfill and what it needs"
+	@$(BIN)/python -m pip install --progress-bar on --editable ".[cpu]" | grep -v "already satisfied" || true
+	@$(BIN)/midfill --version
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "Installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --editable ".[cpu,websocket]" --group test --group lint
+	@touch $@
+
+$(VENV)/.reference: $(VENV)/.dev
+	@echo "Installing torch and transformers, which only the reference tests need"
+	@$(BIN)/python -m pip install --quiet --group reference
+	@touch $@

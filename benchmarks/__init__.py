@@ -1,0 +1,1 @@
+"""Demonstrations and measurements, run from a checkout: ``python -m benchmarks.NAME --help``."""
