@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import DiskFullError, ModelError, ModelMissingError
 from midfill_engine.local import LoadedModel, LocalEngine
-from midfill_engine.machine import probe_machine
+from midfill_engine.machine import probe_machine, watch_processor
 from midfill_engine.onnx.convert import CONVERTER_VERSION, OnnxManifest, convert
 from midfill_engine.onnx.layouts import find_layout
 from midfill_engine.options import EngineOptions
@@ -28,6 +28,7 @@ from midfill_engine.types import EngineInfo
 __all__ = [
     "ChosenModel",
     "choose_model",
+    "is_current",
     "open_chosen",
     "open_engine",
     "prepare",
@@ -138,7 +139,7 @@ def prepare(
     """
     spec = chosen.spec
     folder = store.conversion_dir(spec.id, chosen.layout)
-    if _is_current(folder, chosen):
+    if is_current(folder, chosen):
         return folder
     path = store.model_path(spec)
     if path is None:
@@ -150,12 +151,13 @@ def prepare(
         path = store.pull(spec, progress=progress, cancel=cancel)
     with store.lock(spec.id, progress, cancel=cancel):
         # Another process may have converted it while this one waited for the lock.
-        if not _is_current(folder, chosen):
+        if not is_current(folder, chosen):
             _convert(path, folder, chosen, progress, cancel)
     return folder
 
 
-def _is_current(folder: Path, chosen: ChosenModel) -> bool:
+def is_current(folder: Path, chosen: ChosenModel) -> bool:
+    """Whether ``folder`` holds a finished conversion of just this, by today's converter."""
     manifest = OnnxManifest.read(folder)
     return (
         manifest is not None
@@ -222,7 +224,8 @@ def remembered_speed(backend: Backend, folder: Path) -> Speed:
     fingerprint = probe_machine().fingerprint
     speed = load_speed(folder, fingerprint)
     if speed is None:
-        speed = measure_speed(backend, fingerprint)
+        busy_percent = watch_processor()
+        speed = replace(measure_speed(backend, fingerprint), busy_percent=busy_percent)
         save_speed(folder, speed)
     return speed
 

@@ -8,7 +8,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Machine", "probe_machine", "read_bandwidth"]
+__all__ = ["BUSY_PERCENT", "Machine", "probe_machine", "read_bandwidth", "watch_processor"]
+
+BUSY_PERCENT = 20.0
+"""More other work than this, and a measured speed says less about the machine than about it."""
+
+_WATCH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,13 @@ def probe_machine() -> Machine:
         available_bytes=min(memory.available, limit_bytes or memory.available),
         accelerators=_accelerators(),
     )
+
+
+def watch_processor() -> float:
+    """Return how busy other work keeps the processor, in per cent of all cores; takes 0.5 s."""
+    import psutil
+
+    return psutil.cpu_percent(interval=_WATCH_S)
 
 
 def read_bandwidth(cores: int) -> float:

@@ -23,12 +23,14 @@ _STEPS = 8
 class Speed:
     """``prefill_tokens_per_s`` on a cold prompt; ``step_ms`` for one decoded token after it.
 
-    ``machine`` says on what it was measured: the numbers mean nothing elsewhere.
+    ``machine`` says on what it was measured: the numbers mean nothing elsewhere. ``busy_percent``
+    is how busy other work kept it then: what was measured on a busy machine is a lower bound.
     """
 
     prefill_tokens_per_s: float
     step_ms: float
     machine: str
+    busy_percent: float = 0.0
 
     def completion_ms(self, new_tokens: int, generated_tokens: int) -> float:
         """Expected time to prefill ``new_tokens`` and generate ``generated_tokens``."""

@@ -27,6 +27,7 @@ __all__ = [
     "config_path",
     "engine_options",
     "load_settings",
+    "log_path",
     "parse",
     "settings_table",
 ]
@@ -161,6 +162,13 @@ def config_path(environ: Mapping[str, str] = os.environ) -> Path | None:
     from platformdirs import user_config_path
 
     return user_config_path("midfill", appauthor=False) / "config.toml"
+
+
+def log_path() -> Path:
+    """Return the file that the server logs to."""
+    from platformdirs import user_log_path
+
+    return user_log_path("midfill", appauthor=False) / "server.log"
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> tuple[Settings, list[Problem]]:

@@ -81,7 +81,10 @@ def add_parser(
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the parsed command and return the exit code; raises ``MidfillError``."""
-    store = ModelStore()
+    from midfill_server.settings import load_settings
+
+    settings, _ = load_settings()
+    store = ModelStore(settings.engine.home)
     try:
         match args.action:
             case "list":

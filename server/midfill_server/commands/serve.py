@@ -129,13 +129,14 @@ def _open_engine(options: EngineOptions, progress: ProgressSink) -> Engine:
 
 def _set_up_logging(level: str) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    try:
-        from platformdirs import user_log_path
+    from midfill_server.settings import log_path
 
-        folder = user_log_path("midfill", appauthor=False, ensure_exists=True)
+    try:
+        path = log_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(
             logging.handlers.RotatingFileHandler(
-                folder / "server.log",
+                path,
                 maxBytes=_LOG_BYTES,
                 backupCount=_LOG_FILES,
                 encoding="utf-8",

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from midfill_engine.machine import BUSY_PERCENT
 from midfill_server.commands.diagnosis import NetworkReport
 
 if TYPE_CHECKING:
@@ -16,9 +18,17 @@ if TYPE_CHECKING:
     from midfill_engine.speed import Speed
     from midfill_engine.store import ModelStore
 
-__all__ = ["Measure", "Reach", "measure", "reach"]
+__all__ = ["Measure", "Reach", "Trial", "faster_of", "measure", "reach"]
 
 _NETWORK_S = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A measured speed, and how busy other work kept the processor just before."""
+
+    speed: Speed
+    busy_percent: float
 
 
 class Measure(Protocol):
@@ -26,7 +36,7 @@ class Measure(Protocol):
 
     def __call__(
         self, chosen: ChosenModel, store: ModelStore, threads: int | None, progress: ProgressSink
-    ) -> Speed:
+    ) -> Trial:
         """Convert if need be, load, time and remember. Raises ``MidfillError``."""
         ...
 
@@ -37,25 +47,40 @@ Reach = Callable[[], tuple[NetworkReport, ...]]
 
 def measure(
     chosen: ChosenModel, store: ModelStore, threads: int | None, progress: ProgressSink
-) -> Speed:
+) -> Trial:
     """Load a model that is here, time it, and remember the speed; see ``Measure``."""
     from midfill_engine.backends.onnx_backend import OnnxBackend
     from midfill_engine.cancel import CancelToken
     from midfill_engine.loading import prepare
-    from midfill_engine.machine import probe_machine
+    from midfill_engine.machine import probe_machine, watch_processor
     from midfill_engine.progress import Progress
-    from midfill_engine.speed import measure_speed, save_speed
+    from midfill_engine.speed import load_speed, measure_speed, save_speed
 
     folder = prepare(chosen, store, download=False, progress=progress, cancel=CancelToken())
     progress(Progress(task=f"Measuring {chosen.spec.id}", done=0, total=None))
+    busy_percent = watch_processor()
+    machine = probe_machine().fingerprint
     backend = OnnxBackend(folder, threads=threads)
     try:
-        speed = measure_speed(backend, probe_machine().fingerprint)
+        speed = replace(measure_speed(backend, machine), busy_percent=busy_percent)
     finally:
         backend.close()
-    # What was remembered may have been measured while the machine had other work to do.
+    earlier = load_speed(folder, machine)
+    # A quiet machine tells the truth, also where it is slower than it was. On a busy one a
+    # measurement can only be too slow, so it must not displace a better one.
+    if earlier is not None and busy_percent > BUSY_PERCENT:
+        speed = faster_of(earlier, speed)
     save_speed(folder, speed)
-    return speed
+    return Trial(speed=speed, busy_percent=busy_percent)
+
+
+def faster_of(one: Speed, other: Speed) -> Speed:
+    """Return the better of each figure."""
+    return replace(
+        one,
+        prefill_tokens_per_s=max(one.prefill_tokens_per_s, other.prefill_tokens_per_s),
+        step_ms=min(one.step_ms, other.step_ms),
+    )
 
 
 def reach() -> tuple[NetworkReport, ...]:

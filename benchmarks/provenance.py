@@ -1,0 +1,65 @@
+"""Where and on what a benchmark ran: commit, machine, versions."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from midfill_engine.machine import probe_machine
+
+__all__ = ["ROOT", "about"]
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout."""
+
+_WATCH_S = 1.0
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "pygls", "onnx", "gguf")
+
+
+def about(*, peer_version: str | None) -> dict[str, object]:
+    """Return all that says where the figures come from, ready for JSON; takes a second.
+
+    ``busy_percent`` is how much other work the processor does, of all its cores.
+    """
+    import psutil
+
+    machine = probe_machine()
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    versions |= {name: _version(name) for name in _PACKAGES}
+    versions["llama.cpp"] = peer_version
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        # Figures of a changed tree belong to no commit: whoever reads them must know.
+        "changed": bool(_git("status", "--porcelain")),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "processor": machine.processor,
+            "cores": machine.cores,
+            "memory_gb": round(machine.memory_bytes / 1e9, 1),
+            "system": machine.system,
+            "accelerators": list(machine.accelerators),
+        },
+        "busy_percent": psutil.cpu_percent(interval=_WATCH_S),
+        "versions": {name: version for name, version in versions.items() if version},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says; ``None`` without git, outside of a checkout or before a commit."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
