@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--svg", type=Path, metavar="FILE", help="save the picture as SVG too")
     args = parser.parse_args(argv)
     console = Console(record=args.svg is not None, width=_WIDTH, highlight=False)
-    server = LspClient.start([sys.executable, "-m", "midfill_server", "serve"])
+    server = LspClient.start(
+        [sys.executable, "-m", "midfill_server", "serve", "--log-level", "error"]
+    )
     with server:
         started_s = time.monotonic()
         server.initialize({"streaming": True, "model": args.model, "download": True})

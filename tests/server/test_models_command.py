@@ -15,7 +15,7 @@ from midfill_engine.progress import Progress
 from midfill_engine.registry import Capability, ModelFile, ModelSpec
 from midfill_engine.select import Recommendation
 from midfill_engine.store import ModelStore
-from midfill_server.commands import models
+from midfill_server.commands import models, trials
 from midfill_server.commands.terminal import progress_sink
 
 CONTENT = b"weights" * 1000
@@ -49,6 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(models, "MODELS", (SPEC,))
     # The tiny file holds no weights; what a conversion does is tested with the engine.
     monkeypatch.setattr(loading, "prepare", lambda *args, **options: home)
+    monkeypatch.setattr(trials, "measure", lambda *args: None)
     return home
 
 

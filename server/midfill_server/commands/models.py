@@ -134,7 +134,10 @@ def _pull(store: ModelStore, model_id: str, from_path: Path | None) -> int:
         model_id = recommendation.model_id
         print(f"{model_id}: {recommendation.reason}")
     from midfill_engine.loading import choose_model, prepare
+    from midfill_engine.machine import probe_machine
     from midfill_engine.options import EngineOptions
+    from midfill_engine.speed import load_speed
+    from midfill_server.commands.trials import measure
 
     spec = find_model(model_id)
     was_here = store.model_path(spec) is not None
@@ -142,9 +145,11 @@ def _pull(store: ModelStore, model_id: str, from_path: Path | None) -> int:
     cancel = CancelToken()
     with progress_sink(sys.stdout) as sink:
         path = store.pull(spec, progress=sink, cancel=cancel, from_path=from_path)
-        # Converting now, with a bar, spares the first keystroke a long wait.
+        # Converting and timing it now, with a bar, spares the first keystroke a long wait.
         chosen = choose_model(EngineOptions(model=spec.id), store)
-        prepare(chosen, store, download=False, progress=sink, cancel=cancel)
+        folder = prepare(chosen, store, download=False, progress=sink, cancel=cancel)
+        if load_speed(folder, probe_machine().fingerprint) is None:
+            measure(chosen, store, None, sink)
     if was_here:
         print(f"{spec.id} is here already: {path}")
         return 0
