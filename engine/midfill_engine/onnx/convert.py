@@ -22,7 +22,7 @@ from midfill_engine.weights import ModelConfig, WeightSource
 
 __all__ = ["CONVERTER_VERSION", "OnnxManifest", "convert"]
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """Raised whenever the written files change; older conversions are then made anew."""
 
 _GRAPH, _DATA, _MANIFEST = "model.onnx", "model.bin", "model.json"

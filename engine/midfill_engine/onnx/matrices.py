@@ -158,8 +158,10 @@ class MatrixStream:
     def _shared_layout(self, weights: tuple[str, ...]) -> BlockLayout | None:
         """Stacked matrices share one layout: of those asked for, the widest, finest one."""
         role = "output.weight" if weights == ("token_embd.weight",) else None
+        depth = self._source.config.layers
         asked = [
-            self._layout.choose(role or name, self._source.rows(name, 0, 1)) for name in weights
+            self._layout.choose(role or name, self._source.rows(name, 0, 1), depth)
+            for name in weights
         ]
         chosen = [layout for layout in asked if layout is not None]
         if len(chosen) < len(asked):

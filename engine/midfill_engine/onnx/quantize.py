@@ -135,35 +135,55 @@ def _search_int4(blocks: Floats, *, symmetric: bool) -> tuple[Bytes, Floats, Byt
     The error is weighted by a weight's size, as ggml's k-quants do without an importance matrix:
     large weights carry more of the output.
     """
-    weight = np.abs(blocks)
-    weight += np.sqrt(np.mean(np.square(blocks), axis=-1, keepdims=True))
     # A zero point is a code, so zero is in every range, even where all weights have one sign.
     low = np.minimum(blocks.min(axis=-1), np.float32(0))
     high = np.maximum(blocks.max(axis=-1), np.float32(0))
     if symmetric:
-        high = np.maximum(np.abs(low), np.abs(high))
+        high = np.maximum(-low, high)
         low = -high
     span = np.maximum(high - low, _TINY)
-    best_error = np.full(low.shape, np.inf, np.float32)
-    best = (np.zeros(blocks.shape, np.uint8), np.zeros_like(low), np.zeros(low.shape, np.uint8))
+    zero = np.full_like(low, 8) if symmetric else np.rint(low * (np.float32(-15) / span))
+    grid = _Grid(blocks)
+    best_gain = np.full(low.shape, -1, np.float32)
+    best_scale = np.empty_like(low)
     for shrink in _SHRINKS:
-        step = span * np.float32(shrink / 15)
-        zero = np.full_like(low, 8) if symmetric else np.rint(-low * np.float32(shrink) / step)
-        zero = np.clip(zero, 0, 15)
-        codes = np.clip(np.rint(blocks / step[..., None]) + zero[..., None], 0, 15)
-        offset = codes - zero[..., None]
-        weighted = weight * offset
-        scale = np.einsum("rbk,rbk->rb", weighted, blocks)
-        norm = np.einsum("rbk,rbk->rb", weighted, offset)
-        scale /= np.maximum(norm, _TINY)
-        residual = blocks - scale[..., None] * offset
-        error = np.einsum("rbk,rbk,rbk->rb", weight, residual, residual)
-        better = error < best_error
-        best_error = np.where(better, error, best_error)
-        np.copyto(best[0], codes.astype(np.uint8), where=better[..., None])
-        np.copyto(best[1], scale, where=better)
-        np.copyto(best[2], zero.astype(np.uint8), where=better)
-    return best
+        scale, gain = grid.fit(span * np.float32(shrink / 15), zero)
+        better = gain > best_gain
+        np.copyto(best_gain, gain, where=better)
+        np.copyto(best_scale, scale, where=better)
+    # The refitted scale moves some weights to another code, and these the scale: once is enough.
+    scale, _ = grid.fit(best_scale, zero)
+    codes = grid.offsets + zero[..., None]
+    return codes.astype(np.uint8), scale, zero.astype(np.uint8)
+
+
+class _Grid:
+    """Rounds the same blocks to one 4-bit grid after another.
+
+    In place and in few passes over memory: the search is most of a conversion's time.
+    """
+
+    def __init__(self, blocks: Floats) -> None:
+        self._blocks = blocks
+        self._weight = np.abs(blocks)
+        self._weight += np.sqrt(np.mean(np.square(blocks), axis=-1, keepdims=True))
+        self._weighted = np.empty_like(blocks)
+        self.offsets = np.empty_like(blocks)
+
+    def fit(self, step: Floats, zero: Floats) -> tuple[Floats, Floats]:
+        """Leave the codes minus ``zero`` in ``offsets``; return their best scale, and its gain.
+
+        The gain is by how much the weighted square error is below that of a block of zeros.
+        """
+        inverse = np.float32(1) / np.maximum(step, _TINY)
+        offsets = np.multiply(self._blocks, inverse[..., None], out=self.offsets)
+        np.rint(offsets, out=offsets)
+        np.maximum(offsets, -zero[..., None], out=offsets)
+        np.minimum(offsets, (np.float32(15) - zero)[..., None], out=offsets)
+        np.multiply(offsets, self._weight, out=self._weighted)
+        product = np.vecdot(self._weighted, self._blocks)
+        scale = product / np.maximum(np.vecdot(self._weighted, offsets), _TINY)
+        return scale, product * scale
 
 
 def _even(codes: Bytes) -> Bytes:
