@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.peer_llama import LlamaBench, PeerError
 from midfill_engine.backends.base import Backend, KVCache
 from midfill_engine.decode.loop import PREFILL_CHUNK
+from midfill_engine.loading import prefill_chunk_for, remembered_speed
 
 __all__ = ["CONTEXT_TOKENS", "EngineSpeed", "OurSpeed", "arbitrary_ids", "measure_engine", "rounds"]
 
@@ -45,8 +46,15 @@ class OurSpeed:
     """Times one backend the way llama-bench times itself: a warm-up, then one token after the
     other from the same depth, the mean of all steps."""
 
-    def __init__(self, backend: Backend, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        chunk: int = PREFILL_CHUNK,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._backend = backend
+        self._chunk = chunk
         self._clock = clock
         self._ids = arbitrary_ids(backend.vocab_size, CONTEXT_TOKENS)
         self._cache = backend.new_cache(CONTEXT_TOKENS + max(_STEPS, *_WIDTHS))
@@ -84,7 +92,7 @@ class OurSpeed:
 
     def _warm_up(self) -> None:
         self._cache.truncate(0)
-        self._backend.forward(self._ids[:PREFILL_CHUNK], self._cache, 0)
+        self._backend.forward(self._ids[: self._chunk], self._cache, 0)
 
     def _refill(self) -> None:
         """Fill the context, if it is not filled yet: its content does not change the times."""
@@ -94,8 +102,8 @@ class OurSpeed:
         _step(self._backend, self._cache, self._ids)
 
     def _fill(self) -> None:
-        for start in range(0, CONTEXT_TOKENS, PREFILL_CHUNK):
-            stop = min(start + PREFILL_CHUNK, CONTEXT_TOKENS)
+        for start in range(0, CONTEXT_TOKENS, self._chunk):
+            stop = min(start + self._chunk, CONTEXT_TOKENS)
             wanted = 1 if stop == CONTEXT_TOKENS else 0
             self._backend.forward(self._ids[start:stop], self._cache, wanted)
 
@@ -118,7 +126,8 @@ def measure_engine(
     report("loading")
     backend = OnnxBackend(folder, threads=threads)
     try:
-        ours = OurSpeed(backend)
+        chunk = prefill_chunk_for(remembered_speed(backend, folder))
+        ours = OurSpeed(backend, chunk=chunk)
         found = EngineSpeed(width_ms={width: [] for width in _WIDTHS})
         for index in rounds(count):
             report(f"round {index + 1} of {count}: prefill")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -31,14 +32,20 @@ __all__ = [
     "is_current",
     "open_chosen",
     "open_engine",
+    "prefill_chunk_for",
     "prepare",
     "prompt_tokens_for",
+    "remembered_speed",
 ]
 
 _TOKENIZER = "tokenizer.json"
+# A cancelled request holds the worker up to this long, except where the model is so slow that its
+# chunks would become inefficient.
+_CHUNK_S = 0.25
+_MIN_CHUNK, _MAX_CHUNK = 64, 256
 # A prompt that has to be computed from nothing may take this long; what fits is the default
 # prompt. Below the floor a completion sees too little to be any good, whatever it costs.
-_COLD_PROMPT_S = 1.5
+_COLD_PROMPT_S = 1.0
 _MIN_PROMPT_TOKENS, _MAX_PROMPT_TOKENS, _PROMPT_STEP = 384, 2048, 128
 
 
@@ -89,6 +96,7 @@ def open_chosen(
         stop_ids=stop_ids | (fim.stop_ids if fim else frozenset[int]()),
         context_tokens=context_tokens,
         prompt_tokens=options.prompt_tokens or prompt_tokens_for(speed),
+        prefill_chunk=prefill_chunk_for(speed),
     )
     info = EngineInfo(
         model_id=chosen.spec.id,
@@ -230,8 +238,14 @@ def remembered_speed(backend: Backend, folder: Path) -> Speed:
     return speed
 
 
+def prefill_chunk_for(speed: Speed) -> int:
+    """Return how many tokens to compute between two looks at the cancel token: a power of two."""
+    affordable = max(speed.prefill_tokens_per_s * _CHUNK_S, 1)
+    return max(_MIN_CHUNK, min(_MAX_CHUNK, 1 << round(math.log2(affordable))))
+
+
 def prompt_tokens_for(speed: Speed) -> int:
     """Return how long a prompt may be by default, in tokens, given how fast it is computed."""
     affordable = speed.prefill_tokens_per_s * _COLD_PROMPT_S
-    stepped = round(affordable / _PROMPT_STEP) * _PROMPT_STEP
+    stepped = int(affordable / _PROMPT_STEP) * _PROMPT_STEP
     return max(_MIN_PROMPT_TOKENS, min(_MAX_PROMPT_TOKENS, stepped))

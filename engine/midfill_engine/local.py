@@ -10,7 +10,7 @@ from midfill_engine.backends.base import Backend
 from midfill_engine.cache.store import PrefixStore
 from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import Drafter, NoDraft
-from midfill_engine.decode.loop import Limits, decode
+from midfill_engine.decode.loop import PREFILL_CHUNK, Limits, decode
 from midfill_engine.decode.sampling import Sampler
 from midfill_engine.errors import RequestError
 from midfill_engine.prompt import Prompt, ResolvedFim, render
@@ -25,7 +25,8 @@ class LoadedModel:
     """All that answers need: the runtime, the vocabulary, and how this model is spoken to.
 
     ``stop_ids`` end an answer and never become text. ``context_tokens`` bounds prompt and answer
-    together, ``prompt_tokens`` the prompt of a request that does not say.
+    together, ``prompt_tokens`` the prompt of a request that does not say; ``prefill_chunk`` is how
+    many of its tokens are computed between two looks at the cancel token.
     """
 
     backend: Backend
@@ -34,6 +35,7 @@ class LoadedModel:
     stop_ids: frozenset[int]
     context_tokens: int
     prompt_tokens: int
+    prefill_chunk: int = PREFILL_CHUNK
 
 
 class LocalEngine:
@@ -68,7 +70,11 @@ class LocalEngine:
         answer = decode(
             sequence,
             prompt.tokens,
-            limits=Limits(stop_ids=self._model.stop_ids, max_tokens=request.max_tokens),
+            limits=Limits(
+                stop_ids=self._model.stop_ids,
+                max_tokens=request.max_tokens,
+                prefill_chunk=self._model.prefill_chunk,
+            ),
             sampler=Sampler(request.sampling),
             drafter=self._drafter,
             cancel=cancel,

@@ -24,6 +24,7 @@ from midfill_engine.loading import (
     ChosenModel,
     choose_model,
     open_chosen,
+    prefill_chunk_for,
     prepare,
     prompt_tokens_for,
 )
@@ -297,11 +298,17 @@ def test_speed_is_measured_once(
 
 
 @pytest.mark.parametrize(
-    ("tokens_per_s", "expected"), [(1.0, 384), (300.0, 512), (450.0, 640), (1e6, 2048)]
+    ("tokens_per_s", "expected"), [(1.0, 384), (450.0, 384), (650.0, 640), (1e6, 2048)]
 )
 def test_prompts_are_as_long_as_the_machine_affords(tokens_per_s: float, expected: int) -> None:
     speed = Speed(prefill_tokens_per_s=tokens_per_s, step_ms=1.0, machine="")
     assert prompt_tokens_for(speed) == expected
+
+
+@pytest.mark.parametrize(("tokens_per_s", "expected"), [(1.0, 64), (450.0, 128), (1e6, 256)])
+def test_a_chunk_takes_about_a_quarter_of_a_second(tokens_per_s: float, expected: int) -> None:
+    speed = Speed(prefill_tokens_per_s=tokens_per_s, step_ms=1.0, machine="")
+    assert prefill_chunk_for(speed) == expected
 
 
 class Installed(ModelStore):

@@ -107,12 +107,14 @@ def test_a_request_cancelled_before_it_began(engine: LocalEngine) -> None:
 def test_a_prompt_cancelled_half_way_is_gone_on_with(engine: LocalEngine) -> None:
     ticks = count()
     long = CompletionRequest(prefix="".join(f"line_{n} = {n}\n" for n in range(60)), max_tokens=4)
-    once = CancelToken(deadline_s=2, clock=lambda: next(ticks))
+    once = CancelToken(deadline_s=1, clock=lambda: next(ticks))
     _, finish, timings, _ = collect(engine, long, once)
     assert finish is FinishReason.CANCELLED
-    assert (timings.prompt_tokens, timings.generated_tokens) == (128, 0)
+    # One chunk; how long it is depends on how fast the model was found to be.
+    assert timings.prompt_tokens in (64, 128, 256)
+    assert timings.generated_tokens == 0
     _, _, rest, _ = collect(engine, long)
-    assert rest.reused_tokens == 128
+    assert rest.reused_tokens == timings.prompt_tokens
     assert rest.prefilled_tokens > 0
 
 
