@@ -38,7 +38,7 @@ test-reference: $(VENV)/.reference ## Compare the engine with transformers on ti
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.dev ## Rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
