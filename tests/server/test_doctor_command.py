@@ -197,7 +197,7 @@ def test_a_working_installation(
     assert "used       large-coder, int8 weights\n" in out
     assert "prefill 400 tokens/s, decode 20.0 ms a token" in out
     assert "measured now" in out
-    assert "up to 640 tokens" in out
+    assert "up to 384 tokens" in out
     assert out.endswith("\nmidfill can complete code here.\n")
     assert "Do:" not in out
 
