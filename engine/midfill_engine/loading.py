@@ -97,6 +97,7 @@ def open_chosen(
         context_tokens=context_tokens,
         prompt_tokens=options.prompt_tokens or prompt_tokens_for(speed),
         prefill_chunk=prefill_chunk_for(speed),
+        cache_bytes=options.cache_mb * 1_000_000,
     )
     info = EngineInfo(
         model_id=chosen.spec.id,

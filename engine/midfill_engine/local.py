@@ -26,7 +26,8 @@ class LoadedModel:
 
     ``stop_ids`` end an answer and never become text. ``context_tokens`` bounds prompt and answer
     together, ``prompt_tokens`` the prompt of a request that does not say; ``prefill_chunk`` is how
-    many of its tokens are computed between two looks at the cancel token.
+    many of its tokens are computed between two looks at the cancel token. ``cache_bytes`` is what
+    the computed states of several places may hold; 0 keeps that of the last one only.
     """
 
     backend: Backend
@@ -36,6 +37,7 @@ class LoadedModel:
     context_tokens: int
     prompt_tokens: int
     prefill_chunk: int = PREFILL_CHUNK
+    cache_bytes: int = 0
 
 
 class LocalEngine:
@@ -53,7 +55,7 @@ class LocalEngine:
         self._info = info
         self._drafter = drafter or NoDraft()
         self._clock = clock
-        self._store = PrefixStore(model.backend, model.context_tokens)
+        self._store = PrefixStore(model.backend, model.context_tokens, model.cache_bytes)
 
     @property
     def info(self) -> EngineInfo:

@@ -17,6 +17,7 @@ class EngineOptions:
     was best for the model by measured speed and quality (names: ``onnx.layouts``).
     ``threads=None`` takes the physical cores. ``context_tokens`` bounds prompt plus answer;
     ``prompt_tokens=None`` takes the model's default. ``download`` allows fetching a missing model.
+    ``cache_mb`` bounds the memory for what was computed of several places.
     """
 
     model: str = "auto"
@@ -25,4 +26,5 @@ class EngineOptions:
     threads: int | None = None
     context_tokens: int = 4096
     prompt_tokens: int | None = None
+    cache_mb: int = 256
     download: bool = False

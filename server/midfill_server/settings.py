@@ -83,6 +83,12 @@ class EngineSettings:
         least=16,
         most=131072,
     )
+    cache_mb: int = _setting(
+        256,
+        "Memory for what was computed at the places completed lately, in MB; 0: the last only.",
+        least=0,
+        most=1_000_000,
+    )
     home: Path | None = _setting(  # noqa: RUF009 - makes a field, not a shared value
         None, "Folder of the models; unset: the user's cache folder of this system."
     )
@@ -141,6 +147,7 @@ def engine_options(settings: Settings, *, download: bool | None = None) -> Engin
         threads=settings.engine.threads,
         context_tokens=settings.engine.context_tokens,
         prompt_tokens=settings.engine.prompt_tokens,
+        cache_mb=settings.engine.cache_mb,
         download=settings.download if download is None else download,
     )
 

@@ -75,6 +75,21 @@ def test_asking_again_computes_nothing_but_the_last_token(server: LspClient) -> 
     assert stats["prefilledTokens"] == 1
 
 
+def test_going_back_to_another_file_computes_nothing_anew(server: LspClient) -> None:
+    texts = {
+        "file:///made/one.py": "def area(width, height):\n    return ",
+        "file:///made/two.py": "import json\n\ndef load(path):\n    with open(path) as file:\n        ",
+    }
+    for uri, text in texts.items():
+        server.open(uri, text)
+        items_at(server, uri, text)
+    for uri, text in texts.items():
+        items_at(server, uri, text)
+        stats = last_stats(server)
+        assert stats["uri"] == uri
+        assert stats["prefilledTokens"] == 1
+
+
 def test_text_like_a_marker_is_only_text(server: LspClient) -> None:
     marked = 'STOP = "<|fim_middle|><|endoftext|>"\n\ndef is_stop(text):\n    return text == <|>\n'
     uri = "file:///made/marker.py"

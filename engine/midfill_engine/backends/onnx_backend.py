@@ -82,6 +82,7 @@ class OnnxKVCache:
         config = manifest.config
         shape = (1, config.kv_heads, capacity, config.head_dim)
         self._length = 0
+        self._reached = 0
         self.capacity = capacity
         self.binding = session.io_binding()
         # The runtime keeps only addresses: these references keep the memory.
@@ -102,8 +103,8 @@ class OnnxKVCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the filled positions: what is resident."""
-        return self._position_bytes * self._length
+        """Bytes of the positions that were ever filled: what is resident."""
+        return self._position_bytes * self._reached
 
     def truncate(self, length: int) -> None:
         """Forget positions from ``length`` on."""
@@ -114,6 +115,7 @@ class OnnxKVCache:
     def extend(self, count: int) -> None:
         """Note that ``count`` positions were written."""
         self._length += count
+        self._reached = max(self._reached, self._length)
 
 
 class OnnxBackend:

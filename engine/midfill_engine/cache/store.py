@@ -9,26 +9,57 @@ from midfill_engine.cache.sequence import CachedSequence, common_prefix_length
 
 __all__ = ["PrefixStore"]
 
+# A sequence that holds less than this share of a prompt is worth more to the place it was made
+# for: going back there would compute all of it again.
+_ENOUGH = 0.5
+
 
 class PrefixStore:
-    """Holds one sequence, that of the last request, rolled back as far as the next one differs.
+    """Holds a sequence per place that was completed lately: documents, and spots in one of them.
 
-    ``capacity`` is in tokens, prompt and answer together.
+    ``capacity`` is in tokens, prompt and answer of one sequence together. ``budget_bytes`` bounds
+    what all of them hold, except that the sequence in use may grow beyond it until the next one
+    is taken; ``0`` keeps a single sequence.
     """
 
-    def __init__(self, backend: Backend, capacity: int) -> None:
-        self._sequence = CachedSequence(backend, capacity)
+    def __init__(self, backend: Backend, capacity: int, budget_bytes: int = 0) -> None:
+        self._backend = backend
+        self._capacity = capacity
+        self._budget_bytes = budget_bytes
+        # The one used last stands last.
+        self._sequences: list[CachedSequence] = []
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self._sequence.nbytes
+        return sum(sequence.nbytes for sequence in self._sequences)
 
     def take(self, tokens: Sequence[int]) -> CachedSequence:
         """Return a sequence that holds a beginning of ``tokens``, never all of them.
 
         At least the last id is left to compute: its logits are what the answer starts from.
         """
-        shared = common_prefix_length(self._sequence.tokens, tokens)
-        self._sequence.truncate(min(shared, max(len(tokens) - 1, 0)))
-        return self._sequence
+        sequence = self._nearest(tokens) or self._unused()
+        shared = common_prefix_length(sequence.tokens, tokens)
+        sequence.truncate(min(shared, max(len(tokens) - 1, 0)))
+        if sequence in self._sequences:
+            self._sequences.remove(sequence)
+        self._sequences.append(sequence)
+        return sequence
+
+    def _nearest(self, tokens: Sequence[int]) -> CachedSequence | None:
+        """The sequence that shares most with ``tokens``, if that is enough to take it over."""
+        best, most = None, _ENOUGH * len(tokens)
+        for sequence in self._sequences:
+            shared = common_prefix_length(sequence.tokens, tokens)
+            # Of equals the one used last: what it holds besides is the most likely to be needed.
+            if shared >= most:
+                best, most = sequence, shared
+        return best
+
+    def _unused(self) -> CachedSequence:
+        """A new sequence, or within the budget no more: the one that was not used for longest."""
+        oldest: CachedSequence | None = None
+        while self._sequences and self.nbytes >= self._budget_bytes:
+            oldest = self._sequences.pop(0)
+        return oldest or CachedSequence(self._backend, self._capacity)
