@@ -78,7 +78,7 @@ def test_asking_again_computes_nothing_but_the_last_token(server: LspClient) -> 
 def test_going_back_to_another_file_computes_nothing_anew(server: LspClient) -> None:
     texts = {
         "file:///made/one.py": "def area(width, height):\n    return ",
-        "file:///made/two.py": "import json\n\ndef load(path):\n    with open(path) as file:\n        ",
+        "file:///made/two.py": "import json\n\ndef load(path):\n    return json.",
     }
     for uri, text in texts.items():
         server.open(uri, text)

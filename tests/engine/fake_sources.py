@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midfill_engine.registry import (
     HubSource,
@@ -20,6 +21,10 @@ from midfill_engine.registry import (
     PackagePart,
     PackageSource,
 )
+
+if TYPE_CHECKING:
+    # The processes that pull beside each other have no need of it.
+    import pytest
 
 FILE_NAME = "tiny.gguf"
 SIZE_BYTES = 1_000_003
@@ -180,3 +185,14 @@ def serve_hub() -> Generator[FakeHub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def use_fake_hub(monkeypatch: pytest.MonkeyPatch) -> Generator[FakeHub]:
+    """Run a fake hub and make it the one that is asked, whatever the user's environment says."""
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serve_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        yield hub

@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_models import encode_blocks
+from tiny_files import encode_blocks
 
 from midfill_engine.errors import ModelFormatError
 from midfill_engine.gguf.blocks import dequantize, has_grid, unpack

@@ -11,17 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_models import (
-    TINY_MODELS,
-    TinyModel,
-    bfloat16_bits,
-    convert_to,
-    hub_config,
-    mixed_types,
-    tiny_model,
-    write_gguf,
-    write_safetensors,
-)
+from tiny_files import bfloat16_bits, convert_to, mixed_types, write_gguf, write_safetensors
+from tiny_models import TINY_MODELS, TinyModel, hub_config, tiny_model
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import ModelError, ModelFormatError, WorkCancelledError

@@ -7,7 +7,8 @@ from itertools import count
 
 import numpy as np
 import pytest
-from tiny_models import ToyBackend, converted_gguf, prompt_ids, tiny_model
+from tiny_files import converted_gguf
+from tiny_models import ToyBackend, prompt_ids, tiny_model
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.backends.onnx_backend import OnnxBackend

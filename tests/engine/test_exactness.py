@@ -14,22 +14,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_models import (
+from tiny_files import (
     F16,
-    NO_REFERENCE,
     Q8_0,
-    TINY_MODELS,
-    TinyModel,
     convert_to,
     converted_gguf,
-    golden,
     mixed_types,
-    prompt_ids,
     stored_as,
+    write_safetensors,
+)
+from tiny_models import (
+    NO_REFERENCE,
+    TINY_MODELS,
+    TinyModel,
+    golden,
+    prompt_ids,
     tiny_model,
     transformers_logits,
     transformers_model,
-    write_safetensors,
 )
 
 from midfill_engine.backends.onnx_backend import OnnxBackend

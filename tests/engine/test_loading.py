@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tiny_models import TinyModel, mixed_types, model_spec, tiny_model, write_gguf
+from tiny_files import mixed_types, model_spec, write_gguf
+from tiny_models import TinyModel, tiny_model
 
 from midfill_engine import loading
 from midfill_engine.cancel import CancelToken
@@ -194,7 +195,7 @@ from pathlib import Path
 from midfill_engine.cancel import CancelToken
 from midfill_engine.loading import ChosenModel, prepare
 from midfill_engine.store import ModelStore
-from tiny_models import model_spec
+from tiny_files import model_spec
 
 waited = False
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import Floats, ToyBackend, model_spec, tiny_model, vocabulary, write_gguf
+from tiny_files import model_spec, vocabulary, write_gguf
+from tiny_models import Floats, ToyBackend, tiny_model
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import RequestError

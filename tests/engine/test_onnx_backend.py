@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import converted_gguf, prompt_ids, tiny_model
+from tiny_files import converted_gguf
+from tiny_models import prompt_ids, tiny_model
 
 from midfill_engine.backends.onnx_backend import OnnxBackend
 from midfill_engine.errors import BackendUnavailableError, ModelFormatError
@@ -53,8 +54,11 @@ def test_a_cache_counts_what_it_holds(backend: OnnxBackend) -> None:
     backend.forward(TOKENS[:3], cache, 0)
     per_token = config.layers * 2 * config.kv_heads * config.head_dim * 4
     assert (cache.length, cache.nbytes) == (3, 3 * per_token)
+    # What was reached once stays resident, and counts.
     cache.truncate(1)
-    assert (cache.length, cache.nbytes) == (1, per_token)
+    assert (cache.length, cache.nbytes) == (1, 3 * per_token)
+    backend.forward(TOKENS[1:5], cache, 0)
+    assert (cache.length, cache.nbytes) == (5, 5 * per_token)
 
 
 @pytest.mark.parametrize("length", [-1, 4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_vocabulary import tiny_metadata
 
 from midfill_engine.prompt import render, resolve
-from midfill_engine.prompt.window import head_window, tail_window
+from midfill_engine.prompt.window import Window, head_window, tail_window
 from midfill_engine.tokenizer import build_tokenizer
 from midfill_engine.types import CompletionRequest
 
@@ -23,25 +24,27 @@ def numbered(lines: int, end: str = "\n") -> str:
     return "".join(f"    line_{at} = foo({at}, {at * 7}){end}" for at in range(lines))
 
 
+def shown_by(window: Callable[..., Window], text: str, budget: int, pre: str) -> str:
+    """What ``window`` shows of ``text``: within the budget, and what it drops is the rest."""
+    tokenizer = TOKENIZERS[pre]
+    shown = window(text, budget, tokenizer=tokenizer)
+    assert len(shown.tokens) <= budget
+    seen = tokenizer.decode(shown.tokens)
+    assert len(seen) == len(text) - shown.dropped_chars
+    return seen
+
+
 def check_tail(text: str, budget: int, *, pre: str = "qwen2") -> str:
     """The window at the end of ``text`` is its end, within the budget; return what is shown."""
-    tokenizer = TOKENIZERS[pre]
-    window = tail_window(text, budget, tokenizer=tokenizer)
-    assert len(window.tokens) <= budget
-    seen = tokenizer.decode(window.tokens)
+    seen = shown_by(tail_window, text, budget, pre)
     assert text.endswith(seen)
-    assert len(seen) == len(text) - window.dropped_chars
     return seen
 
 
 def check_head(text: str, budget: int, *, pre: str = "qwen2") -> str:
     """The window at the start of ``text`` is its start, within the budget; return it."""
-    tokenizer = TOKENIZERS[pre]
-    window = head_window(text, budget, tokenizer=tokenizer)
-    assert len(window.tokens) <= budget
-    seen = tokenizer.decode(window.tokens)
+    seen = shown_by(head_window, text, budget, pre)
     assert text.startswith(seen)
-    assert len(seen) == len(text) - window.dropped_chars
     return seen
 
 

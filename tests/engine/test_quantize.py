@@ -8,7 +8,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_models import encode_blocks
+from tiny_files import encode_blocks
 
 from midfill_engine.gguf.blocks import QuantizedRows, unpack
 from midfill_engine.onnx.quantize import (

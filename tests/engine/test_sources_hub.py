@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fake_sources import FakeHub, serve_hub, tiny_payload, tiny_spec
+from fake_sources import FakeHub, serve_hub, tiny_payload, tiny_spec, use_fake_hub
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import WorkCancelledError
@@ -21,11 +21,7 @@ PAYLOAD = tiny_payload()
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve_hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    with use_fake_hub(monkeypatch) as hub:
         yield hub
 
 

@@ -14,9 +14,9 @@ from fake_sources import (
     FILE_NAME,
     SIZE_BYTES,
     FakeHub,
-    serve_hub,
     tiny_payload,
     tiny_spec,
+    use_fake_hub,
     write_index,
 )
 
@@ -40,11 +40,7 @@ NO_SOURCE = tiny_spec(hub=False)
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve_hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    with use_fake_hub(monkeypatch) as hub:
         yield hub
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_sources import FILE_NAME, FakeHub, serve_hub, tiny_payload, tiny_spec
+from fake_sources import FILE_NAME, FakeHub, tiny_payload, tiny_spec, use_fake_hub
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import WorkCancelledError
@@ -34,11 +34,7 @@ PULL = (
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    with serve_hub() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    with use_fake_hub(monkeypatch) as hub:
         yield hub
 
 

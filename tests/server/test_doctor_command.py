@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.util
 import io
 import json
@@ -23,12 +22,13 @@ from midfill_engine.loading import ChosenModel
 from midfill_engine.machine import Machine
 from midfill_engine.onnx.convert import CONVERTER_VERSION
 from midfill_engine.progress import ProgressSink, silent
-from midfill_engine.registry import Capability, ModelFile, ModelSpec
+from midfill_engine.registry import ModelSpec
 from midfill_engine.speed import Speed, load_speed, save_speed
 from midfill_engine.store import ModelStore
 from midfill_server.commands import doctor
 from midfill_server.commands.diagnosis import NetworkReport
 from midfill_server.commands.trials import Trial, faster_of
+from tests.server.models import make_spec
 
 MACHINE = Machine(
     processor="Test Processor",
@@ -38,32 +38,16 @@ MACHINE = Machine(
     available_bytes=4_000_000_000,
     accelerators=(),
 )
-
-
-def make_spec(model_id: str, *, rank: int) -> ModelSpec:
-    content = model_id.encode()
-    file = ModelFile(
-        name=f"{model_id}.gguf",
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        sources=(),
-    )
-    return ModelSpec(
-        id=model_id,
-        family="qwen2",
+SMALL, LARGE = (
+    make_spec(
+        model_id,
+        file_name=f"{model_id}.gguf",
+        content=model_id.encode(),
         parameters=1_000_000,
-        files=(file,),
-        fim="qwen2.5-coder",
-        stop_texts=("<|endoftext|>",),
-        chat=None,
-        context_tokens=1024,
-        licence="MIT",
-        capabilities=frozenset({Capability.FIM}),
         rank=rank,
     )
-
-
-SMALL, LARGE = make_spec("small-coder", rank=1), make_spec("large-coder", rank=2)
+    for rank, model_id in enumerate(("small-coder", "large-coder"), start=1)
+)
 FAST = Speed(prefill_tokens_per_s=400, step_ms=20, machine=MACHINE.fingerprint)
 SLOW = Speed(prefill_tokens_per_s=50, step_ms=200, machine=MACHINE.fingerprint)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
 import sys
@@ -12,32 +11,17 @@ import pytest
 from midfill_engine import loading, registry, select
 from midfill_engine.errors import FetchError, IntegrityError, MidfillError, UnknownModelError
 from midfill_engine.progress import Progress
-from midfill_engine.registry import Capability, ModelFile, ModelSpec
 from midfill_engine.select import Recommendation
 from midfill_engine.store import ModelStore
 from midfill_server.commands import models, trials
 from midfill_server.commands.terminal import progress_sink
+from tests.server.models import make_spec
 
 CONTENT = b"weights" * 1000
-FILE = ModelFile(
-    name="tiny.gguf",
-    size_bytes=len(CONTENT),
-    sha256=hashlib.sha256(CONTENT).hexdigest(),
-    sources=(),
+SPEC = make_spec(
+    "tiny-coder", file_name="tiny.gguf", content=CONTENT, parameters=1_000_000_000, rank=1
 )
-SPEC = ModelSpec(
-    id="tiny-coder",
-    family="qwen2",
-    parameters=1_000_000_000,
-    files=(FILE,),
-    fim="qwen2.5-coder",
-    stop_texts=("<|endoftext|>",),
-    chat=None,
-    context_tokens=1024,
-    licence="MIT",
-    capabilities=frozenset({Capability.FIM}),
-    rank=1,
-)
+(FILE,) = SPEC.files
 
 
 @pytest.fixture
