@@ -24,7 +24,7 @@ _MEMORY_FACTOR, _MEMORY_BYTES = 1.5, 250_000_000
 _BUSY_ALLOWANCE = 3
 # A decode step reads all weights once; this share of the bandwidth is reached, and prefill is so
 # many times faster per token (both measured, two cores).
-_BANDWIDTH_SHARE, _PREFILL_GAIN = 0.6, 6.0
+_BANDWIDTH_SHARE, _PREFILL_GAIN = 0.8, 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def test_a_prompt_that_shares_little_leaves_the_other_place_alone() -> None:
     store = PrefixStore(ToyBackend(), 64, PLENTY)
     place = [1, 2, 3, *range(10, 30)]
     fill(store, place)
-    assert fill(store, [1, 2, 3, *range(30, 39)]) == 0
+    assert fill(store, [1, 2, 3, *range(26, 39)]) == 0
     assert fill(store, place) == len(place) - 1
 
 
@@ -43,7 +43,7 @@ def test_a_prompt_that_shares_much_takes_the_place_over() -> None:
     store = PrefixStore(ToyBackend(), 64, PLENTY)
     fill(store, list(range(1, 21)))
     held = store.nbytes
-    assert fill(store, [*range(1, 16), 30, 31, 32]) == 15
+    assert fill(store, [*range(1, 7), *range(25, 37)]) == 6
     assert store.nbytes <= held
 
 

@@ -10,8 +10,9 @@ from midfill_engine.cache.sequence import CachedSequence, common_prefix_length
 __all__ = ["PrefixStore"]
 
 # A sequence that holds less than this share of a prompt is worth more to the place it was made
-# for: going back there would compute all of it again.
-_ENOUGH = 0.5
+# for: going back there would compute all of it again. Half would be too much: where the file
+# before the cursor is short, a key typed in the same place leaves less than that as it was.
+_ENOUGH = 0.25
 
 
 class PrefixStore:
