@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.cache.sequence import CachedSequence, common_prefix_length
@@ -40,26 +41,24 @@ class PrefixStore:
 
         At least the last id is left to compute: its logits are what the answer starts from.
         """
-        sequence = self._nearest(tokens) or self._unused()
-        shared = common_prefix_length(sequence.tokens, tokens)
-        sequence.truncate(min(shared, max(len(tokens) - 1, 0)))
-        if sequence in self._sequences:
+        # Of equals the one used last, since ``max`` keeps the first: what it holds besides is the
+        # most likely to be needed.
+        shared, sequence = max(
+            ((common_prefix_length(held.tokens, tokens), held) for held in self._sequences[::-1]),
+            key=itemgetter(0),
+            default=(0, None),
+        )
+        if sequence is None or shared < _ENOUGH * len(tokens):
+            sequence = self._make_room()
+            shared = common_prefix_length(sequence.tokens, tokens)
+        else:
             self._sequences.remove(sequence)
+        sequence.truncate(min(shared, max(len(tokens) - 1, 0)))
         self._sequences.append(sequence)
         return sequence
 
-    def _nearest(self, tokens: Sequence[int]) -> CachedSequence | None:
-        """The sequence that shares most with ``tokens``, if that is enough to take it over."""
-        best, most = None, _ENOUGH * len(tokens)
-        for sequence in self._sequences:
-            shared = common_prefix_length(sequence.tokens, tokens)
-            # Of equals the one used last: what it holds besides is the most likely to be needed.
-            if shared >= most:
-                best, most = sequence, shared
-        return best
-
-    def _unused(self) -> CachedSequence:
-        """A new sequence, or within the budget no more: the one that was not used for longest."""
+    def _make_room(self) -> CachedSequence:
+        """Take out what is over the budget; return the last of that, or a new sequence."""
         oldest: CachedSequence | None = None
         while self._sequences and self.nbytes >= self._budget_bytes:
             oldest = self._sequences.pop(0)

@@ -81,7 +81,7 @@ class MatrixStream:
         )
 
     def linear(self, source: str, names: tuple[str, ...], output: str) -> None:
-        """Multiply by the stacked matrices, in the layout that the first of them asks for most."""
+        """Multiply by the stacked matrices, in one layout that serves all of them."""
         stem = "+".join(names)
         weights = self._resolve(names)
         bias = self._bias(names, f"{stem}.bias")
