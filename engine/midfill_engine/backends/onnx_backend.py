@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from midfill_engine.backends.base import KVCache, Logits
 from midfill_engine.errors import BackendUnavailableError, ModelFormatError
@@ -91,7 +94,7 @@ class OnnxKVCache:
         self._position_bytes *= _BYTES_PER_VALUE
         for layer in range(config.layers):
             for kind in ("key", "value"):
-                buffer = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+                buffer = ort.OrtValue.ortvalue_from_numpy(_untouched(shape))
                 self._buffers.append(buffer)
                 self.binding.bind_ortvalue_input(f"past.{layer}.{kind}", buffer)
                 self.binding.bind_ortvalue_output(f"present.{layer}.{kind}", buffer)
@@ -116,6 +119,18 @@ class OnnxKVCache:
         """Note that ``count`` positions were written."""
         self._length += count
         self._reached = max(self._reached, self._length)
+
+
+def _untouched(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Zeros that take memory page by page, as they are written.
+
+    numpy asks for huge pages for 4 MB and more: one position would then take 2 MB per head, and
+    a few nearly empty caches of the 1.5B would take 1 GB.
+    """
+    memory = mmap.mmap(-1, math.prod(shape) * _BYTES_PER_VALUE)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float32).reshape(shape)
 
 
 class OnnxBackend:
