@@ -44,6 +44,10 @@ class NullCache:
         """Forget positions from ``length`` on."""
         self.length = length
 
+    def copy_beginning(self, other: KVCache, length: int) -> None:
+        """Be as long as asked."""
+        self.length = length
+
 
 class NullBackend:
     """Answers ``end_id`` at once; ``ready`` has when each prompt arrived and how long it was.

@@ -16,7 +16,7 @@ class CancelToken:
     cancelled by itself.
     """
 
-    __slots__ = ("_clock", "_deadline_s", "_event")
+    __slots__ = ("_clock", "_deadline_s", "_event", "_parent")
 
     def __init__(
         self,
@@ -27,6 +27,13 @@ class CancelToken:
         self._event = threading.Event()
         self._deadline_s = deadline_s
         self._clock = clock
+        self._parent: CancelToken | None = None
+
+    def child(self) -> CancelToken:
+        """Return a token that is cancelled with this one, and can be cancelled alone."""
+        token = CancelToken(clock=self._clock)
+        token._parent = self
+        return token
 
     def cancel(self) -> None:
         """Ask the worker to stop at its next step. Idempotent, callable from any thread."""
@@ -35,6 +42,17 @@ class CancelToken:
     @property
     def cancelled(self) -> bool:
         """Whether work under this token should stop."""
-        if self._event.is_set():
+        if self._event.is_set() or (self._parent is not None and self._parent.cancelled):
             return True
         return self._deadline_s is not None and self._clock() >= self._deadline_s
+
+    def wait(self, timeout_s: float) -> bool:
+        """Block until the token is cancelled or ``timeout_s`` seconds are over.
+
+        Returns whether it is cancelled. The deadline ends the wait too; a parent that is cancelled
+        meanwhile does not.
+        """
+        if self._deadline_s is not None:
+            timeout_s = min(timeout_s, self._deadline_s - self._clock())
+        self._event.wait(max(0.0, timeout_s))
+        return self.cancelled

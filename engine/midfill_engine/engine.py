@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from midfill_engine.cancel import CancelToken
-from midfill_engine.types import Chunk, CompletionRequest, EngineInfo
+from midfill_engine.types import Chunk, CompletionRequest, Cost, EngineInfo
 
 __all__ = ["Engine"]
 
@@ -24,6 +24,13 @@ class Engine(Protocol):
 
         A cancelled stream ends within one decode step or prefill chunk, with
         ``FinishReason.CANCELLED``; finished work stays cached. Raises ``MidfillError`` only.
+        """
+        ...
+
+    def estimate(self, request: CompletionRequest) -> Cost:
+        """Predict what ``request`` would cost, from what is computed already; takes about 1 ms.
+
+        Raises ``MidfillError`` where ``stream`` would.
         """
         ...
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from midfill_engine.cancel import CancelToken
-from midfill_engine.types import Chunk, CompletionRequest, EngineInfo, FinishReason, Timings
+from midfill_engine.types import (
+    Chunk,
+    CompletionRequest,
+    Cost,
+    EngineInfo,
+    FinishReason,
+    Timings,
+)
 
 __all__ = ["ScriptedEngine"]
 
@@ -23,10 +30,12 @@ class ScriptedEngine:
         *,
         piece: int = 4,
         before_step: Callable[[int], None] | None = None,
+        cost: Cost | None = None,
     ) -> None:
         self._script = script
         self._piece = piece
         self._before_step = before_step
+        self._cost = cost or Cost()
         self.requests: list[CompletionRequest] = []
         self.closed = False
 
@@ -39,8 +48,12 @@ class ScriptedEngine:
         """Yield the scripted text; looks at ``cancel`` before every piece, as a real engine."""
         self.requests.append(request)
         text = self._script if isinstance(self._script, str) else self._script(request)
+        if request.max_tokens == 0:
+            text = ""
         steps = 0
-        finish = FinishReason.STOP
+        finish = FinishReason.STOP if request.max_tokens else FinishReason.LENGTH
+        if cancel.cancelled:
+            finish = FinishReason.CANCELLED
         for start in range(0, len(text), self._piece):
             if self._before_step is not None:
                 self._before_step(steps)
@@ -50,6 +63,10 @@ class ScriptedEngine:
             steps += 1
             yield Chunk(text=text[start : start + self._piece])
         yield Chunk(text="", finish=finish, timings=Timings(generated_tokens=steps))
+
+    def estimate(self, request: CompletionRequest) -> Cost:
+        """Return the cost that the engine was made with."""
+        return self._cost
 
     def close(self) -> None:
         """Remember that the engine was closed."""

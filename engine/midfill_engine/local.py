@@ -7,15 +7,18 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from midfill_engine.backends.base import Backend
+from midfill_engine.cache.sequence import CachedSequence
 from midfill_engine.cache.store import PrefixStore
 from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import Drafter, NoDraft
-from midfill_engine.decode.loop import PREFILL_CHUNK, Limits, decode
+from midfill_engine.decode.healing import Spelling, heal
+from midfill_engine.decode.loop import PREFILL_CHUNK, Limits, Outcome, decode
 from midfill_engine.decode.sampling import Sampler
 from midfill_engine.errors import RequestError
 from midfill_engine.prompt import Prompt, ResolvedFim, render
+from midfill_engine.speed import Speed
 from midfill_engine.tokenizer import StreamDecoder, Tokenizer
-from midfill_engine.types import Chunk, CompletionRequest, EngineInfo, FinishReason, Timings
+from midfill_engine.types import Chunk, CompletionRequest, Cost, EngineInfo, FinishReason, Timings
 
 __all__ = ["LoadedModel", "LocalEngine"]
 
@@ -27,7 +30,8 @@ class LoadedModel:
     ``stop_ids`` end an answer and never become text. ``context_tokens`` bounds prompt and answer
     together, ``prompt_tokens`` the prompt of a request that does not say; ``prefill_chunk`` is how
     many of its tokens are computed between two looks at the cancel token. ``cache_bytes`` is what
-    the computed states of several places may hold; 0 keeps that of the last one only.
+    the computed states of several places may hold; 0 keeps that of the last one only. ``speed`` is
+    what costs are predicted from; ``None`` where it was never measured.
     """
 
     backend: Backend
@@ -38,6 +42,21 @@ class LoadedModel:
     prompt_tokens: int
     prefill_chunk: int = PREFILL_CHUNK
     cache_bytes: int = 0
+    speed: Speed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A request in tokens: what to compute, and the bytes that the answer begins with.
+
+    ``healed_tokens`` ids stood for these at the end of the prompt. Of those that are left, the last
+    ``typed_tokens`` change with every key.
+    """
+
+    tokens: tuple[int, ...]
+    healed: bytes
+    healed_tokens: int = 0
+    typed_tokens: int
 
 
 class LocalEngine:
@@ -62,50 +81,102 @@ class LocalEngine:
         """Which model serves, where and why."""
         return self._info
 
+    @property
+    def cold_prompt_ms(self) -> float:
+        """Expected time for a default prompt of which nothing is computed; 0: never measured."""
+        speed = self._model.speed
+        return 0.0 if speed is None else speed.completion_ms(self._model.prompt_tokens, 0)
+
     def stream(self, request: CompletionRequest, cancel: CancelToken) -> Iterator[Chunk]:
         """Yield the answer as it grows; see ``Engine.stream``."""
         started_s = self._clock()
-        prompt = self._render(request)
+        task = self._task(request)
         rendered_s = self._clock()
-        sequence = self._store.take(prompt.tokens)
+        sequence = self._store.take(task.tokens, task.typed_tokens)
         reused_tokens = sequence.length
-        answer = decode(
-            sequence,
-            prompt.tokens,
-            limits=Limits(
-                stop_ids=self._model.stop_ids,
-                max_tokens=request.max_tokens,
-                prefill_chunk=self._model.prefill_chunk,
-            ),
-            sampler=Sampler(request.sampling),
-            drafter=self._drafter,
-            cancel=cancel,
-        )
-        decoder = StreamDecoder(self._model.tokenizer)
+        tokenizer = self._model.tokenizer
+        decoder = StreamDecoder(tokenizer, skip_bytes=len(task.healed))
         generated_tokens = 0
         first_s: float | None = None
-        finish = FinishReason.CANCELLED
-        for token, reason in _with_reason(answer):
-            if token is None:
-                finish = reason
+        outcome = Outcome(finish=FinishReason.CANCELLED)
+        for event in _events(self._decode(task, sequence, request, cancel)):
+            if isinstance(event, Outcome):
+                outcome = event
                 break
             generated_tokens += 1
             first_s = self._clock() if first_s is None else first_s
-            if text := decoder.push(token):
+            if text := decoder.push(event):
                 yield Chunk(text=text)
         ended_s = self._clock()
         # A prompt that was cancelled half way has prefilled only what the sequence now holds.
-        computed = min(sequence.length, len(prompt.tokens))
+        computed = min(sequence.length, len(task.tokens))
         timings = Timings(
             prompt_tokens=computed,
             reused_tokens=reused_tokens,
             prefilled_tokens=computed - reused_tokens,
             generated_tokens=generated_tokens,
+            drafted_tokens=outcome.drafted,
+            accepted_tokens=outcome.accepted,
             render_ms=(rendered_s - started_s) * 1000,
             ttft_ms=None if first_s is None else (first_s - started_s) * 1000,
             decode_ms=0.0 if first_s is None else (ended_s - first_s) * 1000,
         )
-        yield Chunk(text=_unfinished(decoder, finish), finish=finish, timings=timings)
+        text = _unfinished(decoder, outcome.finish)
+        yield Chunk(text=text, finish=outcome.finish, timings=timings)
+
+    def estimate(self, request: CompletionRequest) -> Cost:
+        """Predict the cost from what is computed; see ``Engine.estimate``."""
+        tokens = self._task(request).tokens
+        missing = len(tokens) - self._store.shared_with(tokens)
+        speed = self._model.speed
+        prefill_ms = 0.0 if speed is None else speed.completion_ms(missing, 0)
+        return Cost(prefill_tokens=missing, prefill_ms=prefill_ms)
+
+    def _decode(
+        self,
+        task: _Task,
+        sequence: CachedSequence,
+        request: CompletionRequest,
+        cancel: CancelToken,
+    ) -> Generator[int, None, Outcome]:
+        tokenizer = self._model.tokenizer
+        hints = [tokenizer.encode_fragment(hint) for hint in request.hints]
+        self._drafter.begin(task.tokens, hints)
+        return decode(
+            sequence,
+            task.tokens,
+            limits=Limits(
+                stop_ids=self._model.stop_ids,
+                max_tokens=request.max_tokens and request.max_tokens + task.healed_tokens,
+                prefill_chunk=self._model.prefill_chunk,
+            ),
+            sampler=Sampler(request.sampling),
+            drafter=self._drafter,
+            cancel=cancel,
+            spelling=Spelling(
+                left=task.healed, index=tokenizer.index, token_bytes=tokenizer.token_bytes
+            ),
+        )
+
+    def _task(self, request: CompletionRequest) -> _Task:
+        prompt = self._render(request)
+        tokens, typed_tokens = prompt.tokens, prompt.healable_tokens
+        start = len(tokens) - typed_tokens
+        whole = _Task(tokens=tokens, healed=b"", typed_tokens=typed_tokens)
+        if not request.heal or not typed_tokens:
+            return whole
+        tokenizer = self._model.tokenizer
+        kept, healed = heal(tokens[start:], tokenizer.index, tokenizer.token_bytes)
+        if start + kept == 0:
+            # Something must be there to go on from.
+            return whole
+        return _Task(
+            tokens=tokens[: start + kept],
+            healed=healed,
+            # What spells the typed text again is no part of the answer.
+            healed_tokens=len(tokens) - start - kept,
+            typed_tokens=kept,
+        )
 
     def close(self) -> None:
         """Release the model."""
@@ -113,7 +184,8 @@ class LocalEngine:
 
     def _render(self, request: CompletionRequest) -> Prompt:
         model = self._model
-        # The answer is promised its room before the prompt gets the rest.
+        # The answer is promised its room before the prompt gets the rest; a third of that is for
+        # what was typed, which comes on top of the budget.
         room = model.context_tokens - request.max_tokens
         budget = request.max_prompt_tokens or model.prompt_tokens
         if room < 1:
@@ -125,7 +197,7 @@ class LocalEngine:
             request,
             tokenizer=model.tokenizer,
             fim=model.fim,
-            budget_tokens=min(budget, room),
+            budget_tokens=min(budget, room * 2 // 3),
         )
         if not prompt.tokens:
             raise RequestError("there is no text before the cursor, and this model needs some")
@@ -140,14 +212,12 @@ def _unfinished(decoder: StreamDecoder, finish: FinishReason) -> str:
     return decoder.flush() if finish is FinishReason.STOP else ""
 
 
-def _with_reason(
-    answer: Generator[int, None, FinishReason],
-) -> Iterator[tuple[int | None, FinishReason]]:
-    """Yield each token, then ``None`` with the reason that the generator returned."""
+def _events(answer: Generator[int, None, Outcome]) -> Iterator[int | Outcome]:
+    """Yield each token, then what the generator returned."""
     while True:
         try:
             token = next(answer)
         except StopIteration as end:
-            yield None, end.value
+            yield end.value
             return
-        yield token, FinishReason.CANCELLED
+        yield token

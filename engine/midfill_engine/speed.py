@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from midfill_engine.backends.base import Backend
@@ -17,6 +17,8 @@ _FILE = "speed.json"
 _PREFILL_TOKENS = 192
 _CHUNK = 64
 _STEPS = 8
+_WIDTHS = (1, 2, 4, 8, 16)
+_WIDTH_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +27,15 @@ class Speed:
 
     ``machine`` says on what it was measured: the numbers mean nothing elsewhere. ``busy_percent``
     is how busy other work kept it then: what was measured on a busy machine is a lower bound.
+    ``steps_ms`` has pairs of the tokens of one step and its time with logits for each of them,
+    ascending from one token; it is empty where that was not measured.
     """
 
     prefill_tokens_per_s: float
     step_ms: float
     machine: str
     busy_percent: float = 0.0
+    steps_ms: tuple[tuple[int, float], ...] = ()
 
     def completion_ms(self, new_tokens: int, generated_tokens: int) -> float:
         """Expected time to prefill ``new_tokens`` and generate ``generated_tokens``."""
@@ -40,27 +45,34 @@ class Speed:
 def measure_speed(
     backend: Backend, machine: str, *, clock: Callable[[], float] = time.perf_counter
 ) -> Speed:
-    """Time a short prompt and a few steps (1-3 s); the best of each, since others use the machine.
+    """Time a short prompt and a few steps (2-4 s); the best of each, since others use the machine.
 
     The ids are arbitrary: a step costs the same whatever the text says.
     """
-    cache = backend.new_cache(_PREFILL_TOKENS + _STEPS)
+    cache = backend.new_cache(_PREFILL_TOKENS + max(_STEPS, *_WIDTHS))
     ids = [(7919 * index) % backend.vocab_size for index in range(_PREFILL_TOKENS)]
+
+    def timed_s(count: int, logits_for: int) -> float:
+        began = clock()
+        backend.forward(ids[:count], cache, logits_for)
+        return clock() - began
+
     # The first run also makes the runtime allocate its buffers.
-    backend.forward(ids[:_CHUNK], cache, 1)
+    timed_s(_CHUNK, 1)
     cache.truncate(0)
-    chunk_s: list[float] = []
-    for start in range(0, _PREFILL_TOKENS, _CHUNK):
-        began = clock()
-        backend.forward(ids[start : start + _CHUNK], cache, 1)
-        chunk_s.append(clock() - began)
-    step_s: list[float] = []
-    for _ in range(_STEPS):
-        began = clock()
-        backend.forward(ids[:1], cache, 1)
-        step_s.append(clock() - began)
+    chunk_s = [timed_s(_CHUNK, 1) for _ in range(_PREFILL_TOKENS // _CHUNK)]
+    step_s = [timed_s(1, 1) for _ in range(_STEPS)]
+    widths_s: dict[int, list[float]] = {width: [] for width in _WIDTHS}
+    # Width after width and all of it again: what slows the machine for a while slows them all.
+    for _ in range(_WIDTH_ROUNDS):
+        for width, times_s in widths_s.items():
+            cache.truncate(_PREFILL_TOKENS)
+            times_s.append(timed_s(width, width))
     return Speed(
-        prefill_tokens_per_s=_CHUNK / min(chunk_s), step_ms=min(step_s) * 1000, machine=machine
+        prefill_tokens_per_s=_CHUNK / min(chunk_s),
+        step_ms=min(step_s) * 1000,
+        machine=machine,
+        steps_ms=tuple((width, min(times_s) * 1000) for width, times_s in widths_s.items()),
     )
 
 
@@ -68,8 +80,10 @@ def load_speed(folder: Path, machine: str) -> Speed | None:
     """Return what was measured for the conversion in ``folder``, if it was on this machine."""
     try:
         speed = Speed(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+        steps_ms = tuple((int(tokens), float(ms)) for tokens, ms in speed.steps_ms)
     except (OSError, ValueError, TypeError):
         return None
+    speed = replace(speed, steps_ms=steps_ms)
     return speed if speed.machine == machine else None
 
 

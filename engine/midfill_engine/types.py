@@ -12,6 +12,7 @@ __all__ = [
     "Chunk",
     "CompletionRequest",
     "ContextChunk",
+    "Cost",
     "EngineInfo",
     "FinishReason",
     "Sampling",
@@ -53,18 +54,27 @@ class CompletionRequest:
 
     ``prefix`` is the text before the split, ``suffix`` the text after the cursor. ``typed`` is the
     text between the split and the cursor: the model sees it as the already written start of its
-    own answer, and it is not repeated in the output.
+    own answer, and it is not repeated in the output. While somebody types, ``typed`` grows and the
+    rest stays, so that a keystroke only adds to what is computed already. ``heal``: the cursor may
+    stand inside a token, so the last typed ones are generated again, bound to spell the same.
 
     The engine packs ``prefix``, ``suffix`` and ``context`` into ``max_prompt_tokens`` (``None``:
-    the engine's own default for its model); the server need not count tokens.
+    the engine's own default for its model); ``typed`` comes on top. ``max_tokens=0`` computes the
+    prompt and answers nothing: what a prefetch is. ``hints`` are texts that the answer may have
+    much in common with, such as an answer that was just typed past: they make it faster, never
+    different. ``awaited``: somebody waits for the answer; where the model's prompt would take long
+    to compute, a faster model may answer.
     """
 
     prefix: str
     suffix: str = ""
     typed: str = ""
     context: tuple[ContextChunk, ...] = ()
+    hints: tuple[str, ...] = ()
+    heal: bool = True
     max_tokens: int = 64
     max_prompt_tokens: int | None = None
+    awaited: bool = True
     sampling: Sampling = field(default_factory=Sampling)
     request_id: str = ""
 
@@ -74,13 +84,16 @@ class Timings:
     """What one completion cost.
 
     ``prompt_tokens == reused_tokens + prefilled_tokens``. ``ttft_ms`` runs from the call of
-    ``stream`` to the first generated token; ``decode_ms`` covers the tokens after it.
+    ``stream`` to the first generated token; ``decode_ms`` covers the tokens after it. Of the
+    ``drafted_tokens`` that were guessed and checked, ``accepted_tokens`` stood.
     """
 
     prompt_tokens: int = 0
     reused_tokens: int = 0
     prefilled_tokens: int = 0
     generated_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     render_ms: float = 0.0
     ttft_ms: float | None = None
     decode_ms: float = 0.0
@@ -94,12 +107,25 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a request would cost now: tokens that are not computed yet, and the time for them."""
+
+    prefill_tokens: int = 0
+    prefill_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A step of a stream: text to append. Exactly the last chunk has ``finish`` and ``timings``."""
+    """A step of a stream: text to append. Exactly the last chunk has ``finish`` and ``timings``.
+
+    ``stood_in``, on the last chunk: a faster model answered, and the better one does not have the
+    prompt yet; a request that nobody waits for gives it that.
+    """
 
     text: str
     finish: FinishReason | None = None
     timings: Timings | None = None
+    stood_in: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from midfill_engine.cancel import CancelToken
 
 
@@ -40,3 +42,24 @@ def test_another_thread_may_cancel() -> None:
     thread.start()
     thread.join()
     assert token.cancelled
+
+
+def test_a_wait_ends_with_its_time() -> None:
+    assert CancelToken().wait(0) is False
+    assert CancelToken().wait(-1) is False
+
+
+def test_a_wait_ends_when_the_token_is_cancelled() -> None:
+    token = CancelToken()
+    answers: list[bool] = []
+    waiting = threading.Thread(target=lambda: answers.append(token.wait(3600)))
+    waiting.start()
+    token.cancel()
+    waiting.join(10)
+    assert answers == [True]
+    assert token.wait(3600)
+
+
+@pytest.mark.parametrize("now_s", [12.0, 13.0])
+def test_a_wait_ends_at_the_deadline(now_s: float) -> None:
+    assert CancelToken(deadline_s=12.0, clock=lambda: now_s).wait(3600)

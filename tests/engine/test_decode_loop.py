@@ -15,7 +15,7 @@ from midfill_engine.backends.onnx_backend import OnnxBackend
 from midfill_engine.cache.sequence import CachedSequence
 from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import Drafter, NoDraft
-from midfill_engine.decode.loop import Limits, decode, prefill
+from midfill_engine.decode.loop import Limits, Outcome, decode, prefill
 from midfill_engine.decode.sampling import Sampler
 from midfill_engine.types import FinishReason, Sampling
 
@@ -42,7 +42,22 @@ def reference(backend: Backend, prompt: Sequence[int], stop_ids: set[int], most:
     return answer
 
 
-class RandomDrafter:
+class ScriptedDrafter(NoDraft):
+    """Knows what comes; remembers what it heard of its drafts."""
+
+    def __init__(self, truth: Sequence[int], wrong_at: int | None = None) -> None:
+        self._truth, self._wrong_at = truth, wrong_at
+        self.heard: list[tuple[int, int]] = []
+
+    def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+        at = range(len(tokens), min(len(tokens) + limit, len(self._truth)))
+        return [self._truth[index] ^ (index == self._wrong_at) for index in at]
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        self.heard.append((drafted, accepted))
+
+
+class RandomDrafter(NoDraft):
     """Right with the given odds for each token, of any length, and deaf to the limit."""
 
     def __init__(self, truth: Sequence[int], seed: int, odds: float, vocab: int) -> None:
@@ -58,6 +73,14 @@ class RandomDrafter:
 
 
 def run(
+    sequence: CachedSequence, prompt: Sequence[int], **more: object
+) -> tuple[list[int], FinishReason]:
+    """Decode greedily; what came, and why it ended."""
+    tokens, outcome = run_to_outcome(sequence, prompt, **more)
+    return tokens, outcome.finish
+
+
+def run_to_outcome(
     sequence: CachedSequence,
     prompt: Sequence[int],
     *,
@@ -65,11 +88,11 @@ def run(
     stop_ids: set[int] = frozenset(),
     drafter: Drafter | None = None,
     cancel: CancelToken | None = None,
-) -> tuple[list[int], FinishReason]:
+) -> tuple[list[int], Outcome]:
     answer = decode(
         sequence,
         prompt,
-        limits=Limits(stop_ids=frozenset(stop_ids), max_tokens=max_tokens),
+        limits=Limits(stop_ids=frozenset(stop_ids), max_tokens=max_tokens, max_draft=8),
         sampler=Sampler(Sampling()),
         drafter=drafter or NoDraft(),
         cancel=cancel or CancelToken(),
@@ -156,6 +179,18 @@ def test_right_drafts_save_steps() -> None:
     assert len(backend.steps) <= 1 + 5
     # Nothing is computed that could not be used: the last token needs no step.
     assert sum(backend.steps) == len(TOY_PROMPT) + 31
+
+
+def test_a_drafter_and_the_outcome_hear_what_stood() -> None:
+    backend = ToyBackend()
+    truth = [*TOY_PROMPT, *reference(backend, TOY_PROMPT, set(), 40)]
+    # The first token comes from the prompt, so the first draft is of the 8 after it.
+    drafter = ScriptedDrafter(truth, wrong_at=len(TOY_PROMPT) + 4)
+    sequence = CachedSequence(backend, 64)
+    tokens, outcome = run_to_outcome(sequence, TOY_PROMPT, drafter=drafter, max_tokens=14)
+    assert tokens == truth[len(TOY_PROMPT) :][:14]
+    assert drafter.heard == [(8, 3), (8, 8)]
+    assert outcome == Outcome(finish=FinishReason.LENGTH, drafted=16, accepted=11)
 
 
 @pytest.mark.parametrize("drafts", [False, True])

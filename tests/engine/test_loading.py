@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,23 +21,32 @@ from tiny_models import TinyModel, tiny_model
 
 from midfill_engine import loading
 from midfill_engine.cancel import CancelToken
+from midfill_engine.decode.drafters import NoDraft
+from midfill_engine.decode.lookup import LookupDrafter
+from midfill_engine.engine import Engine
 from midfill_engine.errors import DiskFullError, ModelMissingError, WorkCancelledError
 from midfill_engine.loading import (
     ChosenModel,
     choose_model,
+    drafter_for,
+    load_model,
     open_chosen,
+    open_engine,
     prefill_chunk_for,
     prepare,
     prompt_tokens_for,
 )
+from midfill_engine.local import LocalEngine
+from midfill_engine.machine import probe_machine
 from midfill_engine.onnx.convert import OnnxManifest
 from midfill_engine.onnx.writer import OpenWeight
 from midfill_engine.options import EngineOptions
-from midfill_engine.progress import Progress, silent
+from midfill_engine.progress import Progress, ProgressSink, silent
 from midfill_engine.registry import MODELS, ModelSpec
-from midfill_engine.select import Recommendation
+from midfill_engine.select import Recommendation, memory_needed
 from midfill_engine.speed import Speed
 from midfill_engine.store import ModelState, ModelStore, StoredModel
+from midfill_engine.types import EngineInfo
 
 BEST, SMALL = "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"
 
@@ -296,6 +306,137 @@ def test_speed_is_measured_once(
 
     monkeypatch.setattr(loading, "measure_speed", again)
     open_chosen(chosen, store, EngineOptions(threads=1), silent, CancelToken()).close()
+
+
+def beside_a_smaller_one(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ChosenModel:
+    """Make ``chosen`` what is asked for, and return a worse model that is pulled as well."""
+    path = write_gguf(tiny_model("llama"), tmp_path / "small.gguf", mixed_types)
+    spec = replace(model_spec(path), id="smaller", rank=chosen.spec.rank - 1)
+    store.pull(spec, progress=silent, cancel=CancelToken(), from_path=path)
+    monkeypatch.setattr(loading, "MODELS", (chosen.spec, spec))
+    monkeypatch.setattr(loading, "choose_model", lambda options, store: chosen)
+    return ChosenModel(spec=spec, layout=spec.layout, reason="for a test")
+
+
+def first_to_serve(store: ModelStore, *, stand_in: str = "loading") -> str:
+    options = EngineOptions(home=store.home, threads=1, stand_in=stand_in)
+    engine = open_engine(options, silent)
+    try:
+        return engine.info.model_id
+    finally:
+        engine.close()
+
+
+def test_a_smaller_model_stands_in_once_it_only_has_to_be_loaded(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smaller = beside_a_smaller_one(chosen, store, tmp_path, monkeypatch)
+    assert first_to_serve(store) == "tiny"
+    make(smaller, store)
+    assert first_to_serve(store, stand_in="never") == "tiny"
+
+    gate = threading.Event()
+    real = loading.open_chosen
+
+    def opens(which: ChosenModel, *args: object) -> Engine:
+        # The better one waits, so that it cannot take over before this test has looked.
+        assert which is not chosen or gate.wait(20)
+        return real(which, *args)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(loading, "open_chosen", opens)
+    engine = open_engine(EngineOptions(home=store.home, threads=1, stand_in="loading"), silent)
+    assert engine.info.model_id == "smaller"
+    assert "until tiny is ready" in engine.info.reason
+    gate.set()
+    engine.close()
+
+
+def test_the_smaller_model_stays_where_it_is_of_use_and_there_is_room(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smaller = beside_a_smaller_one(chosen, store, tmp_path, monkeypatch)
+    make(smaller, store)
+    needed = memory_needed(chosen.spec) + memory_needed(smaller.spec)
+    here = probe_machine()
+    answers: list[bool] = []
+    budgets_mb: list[int] = []
+    real = loading.open_chosen
+
+    def opens(
+        which: ChosenModel, store: ModelStore, options: EngineOptions, *rest: object
+    ) -> LocalEngine:
+        budgets_mb.append(options.cache_mb)
+        return real(which, store, options, *rest)  # type: ignore[arg-type]  # as they came
+
+    def stand_in_engine(
+        small: Engine,
+        open_better: Callable[[CancelToken], Engine],
+        progress: ProgressSink,
+        *,
+        stays: Callable[[Engine], bool],
+    ) -> Engine:
+        better = open_better(CancelToken())
+        answers.append(stays(better))
+        small.close()
+        return better
+
+    monkeypatch.setattr(loading, "open_chosen", opens)
+    monkeypatch.setattr(loading, "StandInEngine", stand_in_engine)
+    for stand_in, memory, prompt_ms, stays in (
+        ("always", 1.1, 601, True),
+        ("always", 1.1, 600, False),
+        ("loading", 9, 601, False),
+        ("auto", 3.1, 601, True),
+        ("auto", 2.9, 601, False),
+        ("auto", 3.1, 600, False),
+    ):
+        machine = replace(here, available_bytes=int(needed * memory))
+        monkeypatch.setattr(loading, "probe_machine", lambda machine=machine: machine)
+        monkeypatch.setattr(LocalEngine, "cold_prompt_ms", prompt_ms)
+        options = EngineOptions(home=store.home, threads=1, stand_in=stand_in, cache_mb=100)
+        open_engine(options, silent).close()
+        assert answers.pop() is stays
+    assert budgets_mb[:2] == [50, 100]
+
+
+def test_a_default_prompt_is_priced_by_what_was_measured(
+    chosen: ChosenModel, store: ModelStore
+) -> None:
+    options = EngineOptions(threads=1, prompt_tokens=300)
+    model = load_model(chosen, store, options, silent, CancelToken())
+    info = EngineInfo(model_id="tiny", backend="", device="")
+    speed = Speed(prefill_tokens_per_s=200.0, step_ms=1.0, machine="")
+    assert LocalEngine(replace(model, speed=speed), info).cold_prompt_ms == 1500
+    assert LocalEngine(replace(model, speed=None), info).cold_prompt_ms == 0
+    model.backend.close()
+
+
+def test_nothing_stands_in_for_a_model_that_has_to_be_pulled_by_hand(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(beside_a_smaller_one(chosen, store, tmp_path, monkeypatch), store)
+    store.remove(chosen.spec)
+    with pytest.raises(ModelMissingError):
+        first_to_serve(store)
+
+
+def test_drafts_need_to_know_what_they_cost(chosen: ChosenModel, store: ModelStore) -> None:
+    model = load_model(chosen, store, EngineOptions(threads=1), silent, CancelToken())
+    assert isinstance(drafter_for(model), LookupDrafter)
+    assert isinstance(drafter_for(replace(model, speed=None)), NoDraft)
+    model.backend.close()
+
+
+def test_notes_without_wide_steps_are_made_anew(chosen: ChosenModel, store: ModelStore) -> None:
+    open_chosen(chosen, store, EngineOptions(threads=1), silent, CancelToken()).close()
+    note = store.conversion_dir("tiny", "int8") / "speed.json"
+    fields = json.loads(note.read_text(encoding="utf-8"))
+    assert [tokens for tokens, _ in fields.pop("steps_ms")] == [1, 2, 4, 8, 16]
+    note.write_text(json.dumps(fields), encoding="utf-8")
+    open_chosen(chosen, store, EngineOptions(threads=1), silent, CancelToken()).close()
+    assert json.loads(note.read_text(encoding="utf-8"))["steps_ms"]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_second_request_reuses_the_first_and_answers_the_same(engine: LocalEng
     assert text == again
     assert finish in (FinishReason.STOP, FinishReason.LENGTH)
     assert cold.reused_tokens == 0
-    assert (warm.prefilled_tokens, warm.prompt_tokens) == (1, cold.prompt_tokens)
+    assert (warm.prefilled_tokens, warm.prompt_tokens) == (0, cold.prompt_tokens)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -181,6 +181,26 @@ def test_a_prompt_never_outgrows_the_context(engine: LocalEngine) -> None:
     )
     _, _, timings, _ = collect(engine, request)
     assert timings.prompt_tokens + 100 <= 512
+
+
+@pytest.mark.parametrize("max_tokens", [1, 20, 150, 230])
+@pytest.mark.parametrize("budget", [None, 40, 130, 256, 10_000])
+@pytest.mark.parametrize("typed", ["", "x = 1", "value = compute(1) + " * 60, "x\n" * 300])
+def test_prompt_typed_text_and_answer_fit_the_context(
+    max_tokens: int, budget: int | None, typed: str
+) -> None:
+    long = "".join(f"value_{n} = {n}\n" for n in range(90))
+    request = CompletionRequest(
+        prefix=long,
+        suffix=long,
+        typed=typed,
+        max_tokens=max_tokens,
+        max_prompt_tokens=budget,
+        heal=False,
+    )
+    engine = scripted([])
+    assert engine.estimate(request).prefill_tokens + max_tokens <= 256
+    assert collect(engine, request)[1] is not FinishReason.CANCELLED
 
 
 def test_a_budget_with_no_room_is_an_error(engine: LocalEngine) -> None:

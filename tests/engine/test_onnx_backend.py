@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -69,6 +71,30 @@ def test_a_cache_cannot_be_cut_where_it_is_not(backend: OnnxBackend, length: int
         cache.truncate(length)
 
 
+def test_a_copy_holds_the_beginning_and_nothing_else(backend: OnnxBackend) -> None:
+    one, two = backend.new_cache(32), backend.new_cache(16)
+    backend.forward(TOKENS[:12], one, 0)
+    backend.forward(TOKENS[10:20], two, 0)
+    two.copy_beginning(one, 9)
+    assert two.length == 9
+    # What happens to the one does not reach the other.
+    one.truncate(2)
+    backend.forward(TOKENS[8:16], one, 0)
+    rows = backend.forward(TOKENS[9:12], two, 3).copy()
+    alone = backend.forward(TOKENS[:12], backend.new_cache(32), 3)
+    np.testing.assert_allclose(rows, alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [-1, 11, 17])
+def test_no_more_is_copied_than_is_there_and_fits(backend: OnnxBackend, length: int) -> None:
+    one, two = backend.new_cache(32), backend.new_cache(16)
+    backend.forward(TOKENS[: max(10, length)], one, 0)
+    if length == 11:
+        one.truncate(10)
+    with pytest.raises(ValueError, match=f"cannot copy {length} positions"):
+        two.copy_beginning(one, length)
+
+
 def test_a_cache_that_would_overflow_is_left_as_it_was(backend: OnnxBackend) -> None:
     cache = backend.new_cache(8)
     backend.forward(TOKENS[:6], cache, 0)
@@ -125,3 +151,17 @@ def test_without_the_runtime_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'midfill\[cpu\]'"):
         OnnxBackend(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the library keeps its notes elsewhere")
+def test_the_runtime_collects_nothing(folder: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    environment.pop("XDG_CACHE_HOME", None)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from midfill_engine.backends.onnx_backend import OnnxBackend\n"
+        "OnnxBackend(Path(sys.argv[1]), threads=1).close()"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []

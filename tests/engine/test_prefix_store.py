@@ -57,7 +57,7 @@ def check_edits(backend: Backend, seed: int, count: int) -> None:
     store, reused = PrefixStore(backend, 128), 0
     for prompt in edits(seed, backend.vocab_size, count):
         sequence = store.take(prompt)
-        assert sequence.length < len(prompt)
+        assert sequence.length < len(prompt) or sequence.ending is not None
         assert list(sequence.tokens) == prompt[: sequence.length]
         reused += sequence.length
         assert answer(sequence, prompt) == answer(CachedSequence(backend, 128), prompt)
@@ -83,12 +83,69 @@ def test_the_longest_common_beginning_is_kept() -> None:
     assert list(store.take([1, 2, 3, 4]).tokens) == [1, 2]
 
 
-def test_the_last_id_is_always_left_to_compute() -> None:
+def test_the_last_id_is_left_to_compute_where_no_logits_were_kept() -> None:
     backend = ToyBackend()
     store = PrefixStore(backend, 32)
     store.take([1, 2, 3]).forward([1, 2, 3], 1)
     assert list(store.take([1, 2, 3]).tokens) == [1, 2]
     assert list(store.take([1]).tokens) == []
+
+
+def test_words_taken_back_find_the_logits_where_they_began() -> None:
+    backend = ToyBackend()
+    store, typed = PrefixStore(backend, 64), [1, 2, 3, 4, 5, 6, 7]
+    for size in (2, 4, 6, 7):
+        answer(store.take(typed[:size]), typed[:size])
+    for size in (6, 4, 2):
+        sequence = store.take(typed[:size])
+        assert list(sequence.tokens) == typed[:size]
+        assert sequence.ending is not None
+        np.testing.assert_array_equal(sequence.ending[0], backend.row(typed[:size]))
+    # Here no prompt has ended yet.
+    assert store.take(typed[:1]).length == 0
+
+
+def test_logits_that_were_kept_belong_to_the_tokens_before_them() -> None:
+    backend = ToyBackend()
+    sequence = CachedSequence(backend, 64)
+    sequence.keep_ending(sequence.forward([1, 2, 3], 1))
+    sequence.truncate(2)
+    sequence.forward([9], 1)
+    assert sequence.ending is None
+
+
+def test_only_a_few_logits_are_kept_and_they_count() -> None:
+    backend = ToyBackend()
+    sequence = CachedSequence(backend, 64)
+    for token in range(30):
+        sequence.keep_ending(sequence.forward([token], 1))
+        sequence.keep_ending(backend.row(sequence.tokens)[None])
+    per_row = 4 * backend.vocab_size
+    kept = (sequence.nbytes - 8 * 30) // per_row
+    assert 2 <= kept <= 10
+    # The last ones are those that are needed.
+    for length in range(30, 30 - kept, -1):
+        sequence.truncate(length)
+        assert sequence.ending is not None
+    sequence.truncate(30 - kept)
+    assert sequence.ending is None
+
+
+def test_a_copy_answers_like_the_original_and_is_its_own() -> None:
+    backend = ToyBackend()
+    one, two = CachedSequence(backend, 64), CachedSequence(backend, 64)
+    for tokens in ([1, 2, 3], [4, 5]):
+        one.keep_ending(one.forward(tokens, 1))
+    two.forward([7, 7, 7, 7, 7, 7], 0)
+    two.copy_beginning(one, 4)
+    assert list(two.tokens) == [1, 2, 3, 4]
+    assert two.ending is None
+    np.testing.assert_array_equal(two.forward([6], 1)[0], backend.row([1, 2, 3, 4, 6]))
+    assert two.ending is None
+    assert list(one.tokens) == [1, 2, 3, 4, 5]
+    two.truncate(3)
+    assert two.ending is not None
+    np.testing.assert_array_equal(two.ending[0], backend.row([1, 2, 3]))
 
 
 def test_an_answer_that_the_next_prompt_contains_is_reused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 from codellama_model import codellama, infill_golden
 from hypothesis import given, settings
@@ -10,7 +13,7 @@ from tiny_vocabulary import LETTERS, MARKERS, tiny_metadata
 
 from midfill_engine.errors import ModelFormatError, RequestError
 from midfill_engine.gguf.reader import MetaValue
-from midfill_engine.prompt import FIM_FORMATS, Prompt, ResolvedFim, render, resolve
+from midfill_engine.prompt import FIM_FORMATS, FimOrder, Prompt, ResolvedFim, render, resolve
 from midfill_engine.tokenizer import Tokenizer, build_tokenizer
 from midfill_engine.types import CompletionRequest, ContextChunk
 
@@ -81,7 +84,7 @@ def pack(
         file_path=path,
         repo_name=repo,
     )
-    assert len(prompt.tokens) <= budget
+    assert len(prompt.tokens) <= budget + budget // 2
     return prompt
 
 
@@ -146,6 +149,8 @@ def test_without_fim_there_is_only_what_is_before_the_cursor() -> None:
         ("codegemma", "m: PRE p SUF s MID"),
         ("codestral", "SUF s PRE p"),
         ("seed-coder", "SUF s PRE p MID"),
+        ("codellama", "PRE SUF s MID p"),
+        ("codellama-psm", "PRE p SUF s MID"),
     ],
 )
 @pytest.mark.parametrize("bos", [False, True])
@@ -153,7 +158,7 @@ def test_each_familys_order(key: str, expected: str, bos: bool) -> None:
     row = FIM_FORMATS[key]
     markers = [mark for mark in (row.prefix, row.suffix, row.middle) if mark is not None]
     tokenizer = with_markers(*markers, bos=bos)
-    names = {row.prefix: " PRE ", row.suffix: " SUF ", row.middle or "": " MID", "<s>": "BOS"}
+    names = {row.prefix: " PRE ", row.suffix: " SUF ", row.middle or "": " MID ", "<s>": "BOS"}
     prompt = pack("p<|>s", fim=resolve(key, tokenizer), tokenizer=tokenizer)
     words = shown(prompt, tokenizer, names).split()
     wanted = [word for word in expected.split() if word != "m:"]
@@ -167,6 +172,7 @@ def test_each_familys_order(key: str, expected: str, bos: bool) -> None:
         ("codegemma", "{<|file_separator|>}o\nO\n{<|file_separator|>}m\n{<|fim_prefix|>}p"),
         ("codestral", "{[SUFFIX]}s{[PREFIX]}+++++ o\nO\n+++++ m\np"),
         ("deepseek-coder", "{<\uff5cfim▁begin\uff5c>}#o\nO\n#m\np"),
+        ("codellama", "{▁<PRE>}{▁<SUF>}s{▁<MID>}# o\nO\n# m\np"),
     ],
 )
 def test_each_familys_way_with_other_files(key: str, expected: str) -> None:
@@ -194,14 +200,29 @@ def test_context_is_dropped_where_the_vocabulary_cannot_say_it() -> None:
     assert (prompt.context_tokens, prompt.dropped.context_chunks) == (0, 1)
 
 
-def test_code_llama_has_metas_ids() -> None:
+@pytest.mark.parametrize(("key", "column"), [("codellama", "spm"), ("codellama-psm", "psm")])
+def test_code_llama_has_metas_ids(key: str, column: str) -> None:
     tokenizer = codellama()
-    fim = resolve("codellama", tokenizer)
+    fim = resolve(key, tokenizer)
     assert {2, 32007, 32008, 32009, 32010} == fim.stop_ids
     for case in infill_golden():
         request = CompletionRequest(prefix=str(case["prefix"]), suffix=str(case["suffix"]))
         prompt = render(request, tokenizer=tokenizer, fim=fim, budget_tokens=512)
-        assert list(prompt.tokens) == case["psm"]
+        assert list(prompt.tokens) == case[column]
+
+
+def test_where_the_prefix_is_last_it_is_one_text_with_what_was_typed() -> None:
+    tokenizer = codellama()
+    fim = resolve("codellama", tokenizer)
+    for case in infill_golden():
+        before = str(case["prefix"])
+        for at in range(len(before)):
+            request = CompletionRequest(
+                prefix=before[:at], typed=before[at:], suffix=str(case["suffix"])
+            )
+            prompt = render(request, tokenizer=tokenizer, fim=fim, budget_tokens=512)
+            assert list(prompt.tokens) == case["spm"]
+            assert 0 < prompt.healable_tokens <= len(before) + 1
 
 
 def test_a_budget_without_room_is_refused() -> None:
@@ -216,34 +237,116 @@ TEXT = st.text(st.sampled_from(list("ab =()é漢🙂\n\n\n\r\t\0\ud800")), max_s
 LONG = st.builds(lambda text, times: text * times, TEXT, st.integers(1, 9))
 
 
+FIMS = {
+    "prefix first": QWEN,
+    "prefix last": replace(QWEN, format=replace(QWEN.format, order=FimOrder.PREFIX_LAST)),
+    "no middle": replace(
+        QWEN,
+        middle=None,
+        format=replace(QWEN.format, order=FimOrder.SUFFIX_FIRST, middle=None),
+    ),
+    "none": None,
+}
+CHUNKS = st.lists(st.tuples(st.sampled_from("abc"), LONG), max_size=4)
+
+
+def long_request(
+    prefix: str, suffix: str, typed: str, chunks: list[tuple[str, str]]
+) -> CompletionRequest:
+    context = tuple(ContextChunk(path=path, text=text) for path, text in chunks)
+    return CompletionRequest(prefix=prefix, suffix=suffix, typed=typed, context=context)
+
+
 @given(
     prefix=LONG,
     suffix=LONG,
     typed=LONG,
-    chunks=st.lists(st.tuples(st.sampled_from("abc"), LONG), max_size=4),
+    chunks=CHUNKS,
     budget=st.integers(11, 300),
-    fim=st.sampled_from([QWEN, None]),
+    name=st.sampled_from(sorted(FIMS)),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 def test_the_budget_is_never_exceeded(
     prefix: str,
     suffix: str,
     typed: str,
     chunks: list[tuple[str, str]],
     budget: int,
-    fim: ResolvedFim | None,
+    name: str,
 ) -> None:
-    request = CompletionRequest(
-        prefix=prefix,
-        suffix=suffix,
-        typed=typed,
-        context=tuple(ContextChunk(path=path, text=text) for path, text in chunks),
-    )
+    request, fim = long_request(prefix, suffix, typed, chunks), FIMS[name]
+    untyped = replace(request, typed="")
+    alone = render(untyped, tokenizer=TOKENIZER, fim=fim, budget_tokens=budget)
+    assert 0 < len(alone.tokens) <= budget
     prompt = render(request, tokenizer=TOKENIZER, fim=fim, budget_tokens=budget)
-    assert 0 < len(prompt.tokens) <= budget
+    assert len(prompt.tokens) <= budget + budget // 2
+    assert 0 <= prompt.healable_tokens <= len(prompt.tokens)
     if fim is not None:
         assert prompt.tokens.count(fim.prefix) == 1
         assert prompt.tokens.count(fim.suffix) == 1
     text = TOKENIZER.decode(prompt.tokens)
-    if not prompt.dropped.typed_chars:
+    if len(TOKENIZER.encode_fragment(typed)) <= (budget - 3) // 2:
         assert text.endswith(typed.replace("\ud800", "\ufffd"))
+
+
+@given(prefix=LONG, suffix=LONG, typed=LONG, chunks=CHUNKS, budget=st.integers(11, 300))
+@settings(deadline=None, max_examples=100)
+def test_what_is_typed_changes_nothing_before_it(
+    prefix: str, suffix: str, typed: str, chunks: list[tuple[str, str]], budget: int
+) -> None:
+    request = long_request(prefix, suffix, "", chunks)
+    alone = render(request, tokenizer=TOKENIZER, fim=QWEN, budget_tokens=budget).tokens
+    for size in range(0, len(typed), 1 + len(typed) // 9):
+        typing = replace(request, typed=typed[:size])
+        prompt = render(typing, tokenizer=TOKENIZER, fim=QWEN, budget_tokens=budget)
+        start = len(prompt.tokens) - prompt.healable_tokens
+        assert prompt.tokens[:start] == alone
+
+
+@pytest.mark.parametrize("name", ["prefix last", "no middle", "none"])
+def test_what_is_typed_moves_no_window_where_it_is_one_text_with_the_prefix(name: str) -> None:
+    prefix = "".join(f"    line_{at} = foo({at})\n" for at in range(60)) + "    x = "
+    typed, suffix = "compute(line_1, line_2) + 1", "\n" + prefix
+    rendered = [
+        render(
+            CompletionRequest(prefix=prefix, suffix=suffix, typed=typed[:size]),
+            tokenizer=TOKENIZER,
+            fim=FIMS[name],
+            budget_tokens=300,
+        )
+        for size in range(len(typed) + 1)
+    ]
+    for one, next_one in pairwise(rendered):
+        assert one.dropped == next_one.dropped
+        # A letter may join the token before it, and that the one before.
+        kept = len(one.tokens) - 4
+        assert one.tokens[:kept] == next_one.tokens[:kept]
+
+
+def test_texts_that_make_more_tokens_together_stay_in_the_budget() -> None:
+    pieces = ["▁", "x", "a", "b", "c", "xa", "bc", "ab"]
+    tokenizer = build_tokenizer(
+        {
+            "tokenizer.ggml.model": "llama",
+            "tokenizer.ggml.tokens": pieces,
+            "tokenizer.ggml.scores": [-9.0, -9.0, -9.0, -9.0, -9.0, -2.0, -2.0, -1.0],
+        }
+    )
+    # "xa" and "bc" are two tokens, "x", "ab" and "c" three.
+    request = CompletionRequest(prefix="xa" * 19, typed="bc" * 10)
+    prompt = render(request, tokenizer=tokenizer, fim=None, budget_tokens=20)
+    assert len(prompt.tokens) == 30
+    assert tokenizer.decode(prompt.tokens).endswith("xa" * 18 + "bc" * 10)
+
+
+@pytest.mark.parametrize("name", sorted(FIMS))
+def test_what_is_typed_without_end_moves_the_far_end_in_jumps(name: str) -> None:
+    typed = "value = compute(1) + " * 60
+    starts: list[tuple[int, ...]] = []
+    for size in range(400, len(typed), 3):
+        request = CompletionRequest(prefix="a = 1\n", suffix="\n", typed=typed[:size])
+        prompt = render(request, tokenizer=TOKENIZER, fim=FIMS[name], budget_tokens=100)
+        assert len(prompt.tokens) <= 150
+        starts.append(prompt.tokens[:12])
+    moves = sum(one != other for one, other in pairwise(starts))
+    assert 0 < moves <= len(starts) / 5

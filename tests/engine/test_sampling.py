@@ -116,7 +116,7 @@ def sample(sampling: Sampling, drafter: Drafter, max_tokens: int = 24) -> list[i
     )
 
 
-class Guess:
+class Guess(NoDraft):
     """Proposes the same ids each time."""
 
     def __init__(self, *ids: int) -> None:

@@ -182,6 +182,10 @@ class ToyCache:
         assert 0 <= length <= len(self.tokens)
         del self.tokens[length:]
 
+    def copy_beginning(self, other: ToyCache, length: int) -> None:
+        assert 0 <= length <= min(other.length, self.capacity)
+        self.tokens = other.tokens[:length]
+
 
 class ToyBackend:
     """A model in a few lines: each row of logits is a function of all tokens so far."""

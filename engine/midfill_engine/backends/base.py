@@ -36,6 +36,13 @@ class KVCache(Protocol):
         """Forget all positions from ``length`` on. ``0 <= length <= self.length``."""
         ...
 
+    def copy_beginning(self, other: KVCache, length: int) -> None:
+        """Hold the first ``length`` positions of ``other``, a cache of the same backend, only.
+
+        Raises ``ValueError`` where ``other`` holds fewer, or this one has no room for them.
+        """
+        ...
+
 
 class Backend(Protocol):
     """A loaded model."""

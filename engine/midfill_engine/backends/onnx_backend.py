@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
@@ -90,11 +91,14 @@ class OnnxKVCache:
         self.binding = session.io_binding()
         # The runtime keeps only addresses: these references keep the memory.
         self._buffers: list[object] = []
+        self._arrays: list[npt.NDArray[np.float32]] = []
         self._position_bytes = 2 * config.layers * config.kv_heads * config.head_dim
         self._position_bytes *= _BYTES_PER_VALUE
         for layer in range(config.layers):
             for kind in ("key", "value"):
-                buffer = ort.OrtValue.ortvalue_from_numpy(_untouched(shape))
+                array = _untouched(shape)
+                buffer = ort.OrtValue.ortvalue_from_numpy(array)
+                self._arrays.append(array)
                 self._buffers.append(buffer)
                 self.binding.bind_ortvalue_input(f"past.{layer}.{kind}", buffer)
                 self.binding.bind_ortvalue_output(f"present.{layer}.{kind}", buffer)
@@ -114,6 +118,19 @@ class OnnxKVCache:
         if not 0 <= length <= self._length:
             raise ValueError(f"cannot truncate a cache of {self._length} to {length}")
         self._length = length
+
+    def copy_beginning(self, other: KVCache, length: int) -> None:
+        """Hold the first ``length`` positions of ``other``; see ``KVCache.copy_beginning``."""
+        if not isinstance(other, OnnxKVCache):
+            raise TypeError(f"a cache of another backend: {type(other).__name__}")
+        if not 0 <= length <= min(other.length, self.capacity):
+            raise ValueError(
+                f"cannot copy {length} positions of {other.length} to a cache of {self.capacity}"
+            )
+        self._length = 0
+        for mine, theirs in zip(self._arrays, other._arrays, strict=True):
+            np.copyto(mine[:, :, :length], theirs[:, :, :length])
+        self.extend(length)
 
     def extend(self, count: int) -> None:
         """Note that ``count`` positions were written."""
@@ -200,6 +217,9 @@ class OnnxBackend:
 
 
 def _open_session(folder: Path, threads: int | None) -> _Session:
+    # The library collects events about its use and sends them to its maker. It looks at this once,
+    # when it is imported; its function of that purpose comes too late, when a thread is at work.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
@@ -214,8 +234,10 @@ def _open_session(folder: Path, threads: int | None) -> _Session:
     # The graph is written as it is to run: looking for something to fuse took 0.1 s and found none.
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Between two operators of a step a thread that sleeps comes back too late: spinning takes a
-    # decode step from 18 to 13 ms. Threads stop spinning soon after a run is over.
+    # decode step from 18 to 13 ms. When a step is over they would spin on for 30 ms, in which the
+    # processor may have something better to do; waking them for the next step costs nothing seen.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         path = str(OnnxManifest.graph_path(folder))
         return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -11,14 +11,28 @@ __all__ = ["Drafter", "NoDraft"]
 class Drafter(Protocol):
     """Guesses what comes next; a wrong guess costs time, never correctness."""
 
+    def begin(self, prompt: Sequence[int], hints: Sequence[Sequence[int]]) -> None:
+        """Start a generation after ``prompt``; ``hints`` are other texts that it may resemble."""
+        ...
+
     def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
         """Return up to ``limit`` ids that may follow ``tokens`` (prompt and answer so far)."""
+        ...
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        """Hear what became of the ids proposed last: ``accepted`` of ``drafted`` stood."""
         ...
 
 
 class NoDraft:
     """Guesses nothing, which makes the loop plain decoding."""
 
+    def begin(self, prompt: Sequence[int], hints: Sequence[Sequence[int]]) -> None:
+        """Do nothing."""
+
     def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
         """Return no ids."""
         return ()
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        """Do nothing."""

@@ -9,11 +9,12 @@ from midfill_engine.backends.base import Logits
 from midfill_engine.cache.sequence import CachedSequence
 from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import Drafter
+from midfill_engine.decode.healing import Spelling
 from midfill_engine.decode.sampling import Sampler
-from midfill_engine.decode.verify import verify
+from midfill_engine.decode.verify import Verdict, verify
 from midfill_engine.types import FinishReason
 
-__all__ = ["PREFILL_CHUNK", "Limits", "decode", "prefill"]
+__all__ = ["PREFILL_CHUNK", "Limits", "Outcome", "decode", "prefill"]
 
 PREFILL_CHUNK = 64
 """Tokens between two looks at the cancel token while a prompt is computed, if nobody says.
@@ -28,8 +29,17 @@ class Limits:
 
     stop_ids: frozenset[int]
     max_tokens: int
-    max_draft: int = 8
+    max_draft: int = 15
     prefill_chunk: int = PREFILL_CHUNK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Why a generation ended, and how many of the ids that were guessed for it stood."""
+
+    finish: FinishReason
+    drafted: int = 0
+    accepted: int = 0
 
 
 def prefill(
@@ -42,10 +52,13 @@ def prefill(
     """
     while not cancel.cancelled:
         start = sequence.length
+        if start == len(tokens):
+            return sequence.ending
         stop = min(start + chunk, len(tokens))
         last = stop == len(tokens)
         logits = sequence.forward(tokens[start:stop], 1 if last else 0)
         if last:
+            sequence.keep_ending(logits)
             return logits
     return None
 
@@ -58,40 +71,67 @@ def decode(
     sampler: Sampler,
     drafter: Drafter,
     cancel: CancelToken,
-) -> Generator[int, None, FinishReason]:
+    spelling: Spelling | None = None,
+) -> Generator[int, None, Outcome]:
     """Yield the ids that follow ``prompt`` until something ends them; return what did.
 
     Plain decoding is the case of an empty draft. The last id yielded may not be in ``sequence``
-    yet: its step was never needed.
+    yet: its step was never needed. ``spelling`` binds the first ids.
     """
     logits = prefill(sequence, prompt, cancel, limits.prefill_chunk)
     if logits is None:
-        return FinishReason.CANCELLED
-    token = sampler.choose(logits[0])
+        return Outcome(finish=FinishReason.CANCELLED)
+    spelling = spelling or Spelling.free()
     written = [*prompt]
-    generated = 0
+    end, drafted, accepted = len(prompt) + limits.max_tokens, 0, 0
+    token = sampler.choose(spelling.restrict(logits[0]))
+
+    def ended(finish: FinishReason) -> Outcome:
+        return Outcome(finish=finish, drafted=drafted, accepted=accepted)
+
     while True:
+        if len(written) >= end:
+            return ended(FinishReason.LENGTH)
         if token in limits.stop_ids:
-            return FinishReason.STOP
-        if generated >= limits.max_tokens:
-            return FinishReason.LENGTH
+            return ended(FinishReason.STOP)
         written.append(token)
-        generated += 1
         yield token
-        if generated >= limits.max_tokens or sequence.room < 1:
-            return FinishReason.LENGTH
+        if len(written) >= end or sequence.room < 1:
+            return ended(FinishReason.LENGTH)
         if cancel.cancelled:
-            return FinishReason.CANCELLED
-        # A draft never reaches past what may still be generated, or past the cache.
-        limit = min(limits.max_draft, limits.max_tokens - generated - 1, sequence.room - 1)
-        draft = drafter.propose(written, limit)[:limit] if limit > 0 else ()
-        kept = sequence.length + 1
-        verdict = verify(draft, sequence.forward((token, *draft), len(draft) + 1), sampler)
-        sequence.truncate(kept + verdict.accepted)
-        for accepted in draft[: verdict.accepted]:
-            if accepted in limits.stop_ids:
-                return FinishReason.STOP
-            written.append(accepted)
-            generated += 1
-            yield accepted
+            return ended(FinishReason.CANCELLED)
+        spelling = spelling.after(token)
+        most = min(limits.max_draft, end - len(written) - 1, sequence.room - 1)
+        draft = _draft(drafter, written, most) if spelling.done else ()
+        verdict = _step(sequence, token, draft, spelling, sampler)
+        drafted += len(draft)
+        accepted += verdict.accepted
+        drafter.observe(len(draft), verdict.accepted)
+        for agreed in draft[: verdict.accepted]:
+            if agreed in limits.stop_ids:
+                return ended(FinishReason.STOP)
+            written.append(agreed)
+            yield agreed
         token = verdict.token
+
+
+def _draft(drafter: Drafter, written: Sequence[int], most: int) -> Sequence[int]:
+    """Return at most ``most`` ids: no more than may still be generated, and fit into the cache."""
+    return drafter.propose(written, most)[:most] if most > 0 else ()
+
+
+def _step(
+    sequence: CachedSequence,
+    token: int,
+    draft: Sequence[int],
+    spelling: Spelling,
+    sampler: Sampler,
+) -> Verdict:
+    """Compute ``token`` and the draft after it; keep of the draft what the model agrees with."""
+    kept = sequence.length + 1
+    logits = sequence.forward((token, *draft), len(draft) + 1)
+    if not spelling.done:
+        logits = spelling.restrict(logits[0])[None]
+    verdict = verify(draft, logits, sampler)
+    sequence.truncate(kept + verdict.accepted)
+    return verdict

@@ -5,13 +5,21 @@ devices, editors. Markers are placed by id and never written into text, so that 
 file cannot pose as one.
 """
 
-from midfill_engine.prompt.formats import FIM_FORMATS, FimFormat, RepoFormat, ResolvedFim, resolve
+from midfill_engine.prompt.formats import (
+    FIM_FORMATS,
+    FimFormat,
+    FimOrder,
+    RepoFormat,
+    ResolvedFim,
+    resolve,
+)
 from midfill_engine.prompt.render import Dropped, Prompt, render
 
 __all__ = [
     "FIM_FORMATS",
     "Dropped",
     "FimFormat",
+    "FimOrder",
     "Prompt",
     "RepoFormat",
     "ResolvedFim",

@@ -6,13 +6,22 @@ A new family is a new row of ``FIM_FORMATS``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 from midfill_engine.errors import ModelFormatError
 from midfill_engine.tokenizer import Tokenizer
 
-__all__ = ["FIM_FORMATS", "FimFormat", "RepoFormat", "ResolvedFim", "resolve"]
+__all__ = ["FIM_FORMATS", "FimFormat", "FimOrder", "RepoFormat", "ResolvedFim", "resolve"]
+
+
+class FimOrder(StrEnum):
+    """Where the markers stand. What comes last is computed last: typing changes nothing before."""
+
+    PREFIX_FIRST = "PRE prefix SUF suffix MID"
+    SUFFIX_FIRST = "SUF suffix PRE prefix MID"
+    PREFIX_LAST = "PRE SUF suffix MID prefix"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +44,21 @@ class RepoFormat:
 class FimFormat:
     """A family's fill-in-the-middle format: marker tokens, their order and what ends an answer.
 
-    ``PRE prefix SUF suffix MID``, or, ``suffix_first``, ``SUF suffix PRE prefix MID``.
+    ``middle`` is ``None`` where the answer follows the prefix with no marker between them.
     ``stops`` are tokens that end an answer, if the vocabulary has them; all markers do as well.
     """
 
     prefix: str
     suffix: str
     middle: str | None
-    suffix_first: bool = False
+    order: FimOrder = FimOrder.PREFIX_FIRST
     repo: RepoFormat
     stops: tuple[str, ...]
+
+    @property
+    def continues_prefix(self) -> bool:
+        """Whether nothing stands between the prefix and what follows: they are one text."""
+        return self.order is FimOrder.PREFIX_LAST or self.middle is None
 
 
 _PIPED = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
@@ -56,6 +70,17 @@ _STARCODER2 = FimFormat(
     stops=("<|endoftext|>", "<fim_pad>"),
 )
 
+# Trained half and half in this order and in the other. In this one typing only appends, but it was
+# never trained on a prefix that ends inside of a token: the last tokens have to be healed.
+_CODELLAMA = FimFormat(
+    prefix="▁<PRE>",
+    suffix="▁<SUF>",
+    middle="▁<MID>",
+    order=FimOrder.PREFIX_LAST,
+    repo=RepoFormat(header="# {path}\n", inside=True),
+    stops=("▁<EOT>", "</s>"),
+)
+
 FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
     {
         "qwen2.5-coder": FimFormat(
@@ -65,13 +90,8 @@ FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
             repo=RepoFormat(repo="<|repo_name|>", file="<|file_sep|>"),
             stops=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|fim_pad|>"),
         ),
-        "codellama": FimFormat(
-            prefix="▁<PRE>",
-            suffix="▁<SUF>",
-            middle="▁<MID>",
-            repo=RepoFormat(header="# {path}\n", inside=True),
-            stops=("▁<EOT>", "</s>"),
-        ),
+        "codellama": _CODELLAMA,
+        "codellama-psm": replace(_CODELLAMA, order=FimOrder.PREFIX_FIRST),
         "starcoder2": _STARCODER2,
         "granite-code": _STARCODER2,
         "granite-4": FimFormat(
@@ -99,7 +119,7 @@ FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
             prefix="[PREFIX]",
             suffix="[SUFFIX]",
             middle=None,
-            suffix_first=True,
+            order=FimOrder.SUFFIX_FIRST,
             repo=RepoFormat(header="+++++ {path}\n", inside=True),
             stops=("</s>",),
         ),
@@ -107,7 +127,7 @@ FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
             prefix="<[fim-prefix]>",
             suffix="<[fim-suffix]>",
             middle="<[fim-middle]>",
-            suffix_first=True,
+            order=FimOrder.SUFFIX_FIRST,
             repo=RepoFormat(header="# {path}\n", inside=True),
             stops=("<[end▁of▁sentence]>",),
         ),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midfill_engine.errors import RequestError
-from midfill_engine.prompt.formats import ResolvedFim
+from midfill_engine.prompt.formats import FimOrder, ResolvedFim
 from midfill_engine.prompt.window import Window, head_window, tail_window
 from midfill_engine.tokenizer import Tokenizer
 from midfill_engine.types import CompletionRequest, ContextChunk
@@ -16,6 +16,8 @@ __all__ = ["Dropped", "Prompt", "render"]
 _MIN_TEXT_TOKENS = 8
 _MIN_CUT_CHUNK_TOKENS = 64
 _HEADER_CHARS = 256
+# Where prefix and typed text are one, this much of the prefix may be healed as well.
+_HEALABLE_PREFIX_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,17 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """The ids to show the model; the counts leave out markers, headers and what was typed."""
+    """The ids to show the model; the counts leave out markers, headers and what was typed.
+
+    The last ``healable_tokens`` are text right before the cursor: the word there may go on. They
+    change as somebody types; those before them seldom do.
+    """
 
     tokens: tuple[int, ...]
     prefix_tokens: int
     suffix_tokens: int
     context_tokens: int
+    healable_tokens: int
     dropped: Dropped
 
 
@@ -50,6 +57,8 @@ def render(
 ) -> Prompt:
     """Pack ``request`` into at most ``budget_tokens`` (and ``request.max_prompt_tokens``) ids.
 
+    ``typed`` comes on top, in up to half as many; of a longer one the start is left out. So what
+    is typed never moves what else is shown: the ids before it stay.
     ``fim=None`` is for a model that cannot fill in: prefix and ``typed`` only. ``file_path`` and
     ``repo_name`` are shown only together with context. The suffix gets a quarter of the room,
     context up to a quarter (a half, where the file is small), the prefix the rest, and what one
@@ -62,24 +71,24 @@ def render(
     if room < _MIN_TEXT_TOKENS:
         raise RequestError(f"A prompt of {budget_tokens} tokens has no room for any code.")
     typed = tail_window(request.typed, room // 2, tokenizer=tokenizer, fragment=True)
-    room -= len(typed.tokens)
+    if typed.dropped_chars and (fim is None or fim.format.continues_prefix):
+        # They are one text, and that has one end to cut.
+        request = replace(request, prefix=request.prefix + request.typed, typed="")
+        typed = Window(tokens=(), dropped_chars=0)
     if fim is None:
         return _prefix_only(request, typed, room, bos, tokenizer)
     frame = _frame(request.context, fim, file_path, repo_name, tokenizer)
-    context = _pack_context(request.context, frame, room // 2, tokenizer)
-    reserved = min(context.cost, room // 4)
-    prefix, suffix = _split(request, room - reserved, frame, tokenizer)
-    # The file grows with every key; what it leaves to the context shrinks in steps only.
-    step = max(1, room // 16)
-    left = (room - len(prefix.tokens) - len(suffix.tokens)) // step * step
-    cap = min(room // 2, max(reserved, left))
-    if context.cost > cap:
-        context = _pack_context(request.context, frame, cap, tokenizer)
+    context, prefix, suffix = _share(request, frame, room, tokenizer)
+    before, ending, healable = prefix.tokens, typed.tokens, len(typed.tokens)
+    if fim.format.continues_prefix:
+        before = _joined(request, prefix, room // 2, tokenizer, fragment=frame.before_prefix)
+        ending, healable = (), min(len(before), healable + _HEALABLE_PREFIX_TOKENS)
     return Prompt(
-        tokens=(*bos, *_assemble(fim, frame, context, prefix, suffix), *typed.tokens),
+        tokens=(*bos, *_assemble(fim, frame, context, before, suffix.tokens), *ending),
         prefix_tokens=len(prefix.tokens),
         suffix_tokens=len(suffix.tokens),
         context_tokens=sum(map(len, context.bodies)),
+        healable_tokens=healable,
         dropped=Dropped(
             prefix_chars=prefix.dropped_chars,
             suffix_chars=suffix.dropped_chars,
@@ -101,6 +110,11 @@ class _Frame:
     header: str = ""
     outer: tuple[int, ...] = ()
     inner: tuple[int, ...] = ()
+
+    @property
+    def before_prefix(self) -> bool:
+        """Whether text stands between the prefix and its marker."""
+        return self.possible and (self.inside or bool(self.inner))
 
     @property
     def cost(self) -> int:
@@ -125,7 +139,8 @@ def _prefix_only(
     tokenizer: Tokenizer,
 ) -> Prompt:
     prefix = tail_window(request.prefix, room, tokenizer=tokenizer)
-    tokens = (*bos, *prefix.tokens, *typed.tokens)
+    text = _joined(request, prefix, room // 2, tokenizer)
+    tokens = (*bos, *text)
     if not tokens and tokenizer.eos_id is not None:
         # There is nothing to continue, and a model cannot run on nothing: a document starts.
         tokens = (tokenizer.eos_id,)
@@ -134,13 +149,46 @@ def _prefix_only(
         prefix_tokens=len(prefix.tokens),
         suffix_tokens=0,
         context_tokens=0,
+        healable_tokens=min(len(text), len(typed.tokens) + _HEALABLE_PREFIX_TOKENS),
         dropped=Dropped(
             prefix_chars=prefix.dropped_chars,
             suffix_chars=len(request.suffix),
-            typed_chars=typed.dropped_chars,
             context_chunks=len(request.context),
         ),
     )
+
+
+def _joined(
+    request: CompletionRequest,
+    prefix: Window,
+    typed_room: int,
+    tokenizer: Tokenizer,
+    *,
+    fragment: bool = False,
+) -> Sequence[int]:
+    """Encode the part of the prefix that is shown and what was typed after it as one text."""
+    if not request.typed:
+        return prefix.tokens
+    encode = tokenizer.encode_fragment if fragment else tokenizer.encode
+    ids = encode(request.prefix[prefix.dropped_chars :] + request.typed)
+    # Joining seldom makes more tokens, but it can, and the room is a promise.
+    return ids[-(len(prefix.tokens) + typed_room) :]
+
+
+def _share(
+    request: CompletionRequest, frame: _Frame, room: int, tokenizer: Tokenizer
+) -> tuple[_Context, Window, Window]:
+    """Share ``room`` out between context, prefix and suffix."""
+    context = _pack_context(request.context, frame, room // 2, tokenizer)
+    reserved = min(context.cost, room // 4)
+    prefix, suffix = _split(request, room - reserved, frame, tokenizer)
+    # The file grows with every key; what it leaves to the context shrinks in steps only.
+    step = max(1, room // 16)
+    left = (room - len(prefix.tokens) - len(suffix.tokens)) // step * step
+    cap = min(room // 2, max(reserved, left))
+    if context.cost > cap:
+        context = _pack_context(request.context, frame, cap, tokenizer)
+    return context, prefix, suffix
 
 
 def _split(
@@ -148,9 +196,11 @@ def _split(
 ) -> tuple[Window, Window]:
     """Give the suffix a quarter of ``room``, the prefix the rest, either what the other leaves."""
     suffix = head_window(request.suffix, room // 4, tokenizer=tokenizer)
-    fragment = frame.possible and (frame.inside or bool(frame.inner))
     prefix = tail_window(
-        request.prefix, room - len(suffix.tokens), tokenizer=tokenizer, fragment=fragment
+        request.prefix,
+        room - len(suffix.tokens),
+        tokenizer=tokenizer,
+        fragment=frame.before_prefix,
     )
     if suffix.dropped_chars and not prefix.dropped_chars:
         suffix = head_window(request.suffix, room - len(prefix.tokens), tokenizer=tokenizer)
@@ -218,18 +268,25 @@ def _pack_context(
 
 
 def _assemble(
-    fim: ResolvedFim, frame: _Frame, context: _Context, prefix: Window, suffix: Window
+    fim: ResolvedFim,
+    frame: _Frame,
+    context: _Context,
+    prefix: Sequence[int],
+    suffix: Sequence[int],
 ) -> list[int]:
-    """Put everything in the family's order, up to and with the marker of the middle."""
+    """Put everything in the family's order."""
     files = [token_id for part in context.parts for token_id in part]
     before: list[int] = []
     inside: list[int] = []
     if files:
         before = [*frame.head, *([] if frame.inside else files), *frame.outer]
         inside = [*(files if frame.inside else []), *frame.inner]
-    prefix_part = [fim.prefix, *inside, *prefix.tokens]
-    suffix_part = [fim.suffix, *suffix.tokens]
-    ordered = (
-        [*suffix_part, *prefix_part] if fim.format.suffix_first else [*prefix_part, *suffix_part]
-    )
-    return [*before, *ordered, *(() if fim.middle is None else (fim.middle,))]
+    text = [*inside, *prefix]
+    middle = () if fim.middle is None else (fim.middle,)
+    match fim.format.order:
+        case FimOrder.PREFIX_FIRST:
+            return [*before, fim.prefix, *text, fim.suffix, *suffix, *middle]
+        case FimOrder.SUFFIX_FIRST:
+            return [*before, fim.suffix, *suffix, fim.prefix, *text, *middle]
+        case FimOrder.PREFIX_LAST:
+            return [*before, fim.prefix, fim.suffix, *suffix, *middle, *text]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypedDict, cast
 
 from midfill_engine.errors import ModelFormatError
+from midfill_engine.tokenizer.index import TokenIndex
 from midfill_engine.tokenizer.pretokenize import PRE_TOKENIZERS, make_pre_tokenizer
 
 __all__ = ["StreamDecoder", "Tokenizer", "Vocabulary", "load_tokenizer"]
@@ -91,6 +92,8 @@ class Tokenizer:
             if token_id in shown
         }
         self._model = _make_model(vocabulary)
+        self.index = _index(vocabulary, self._letters)
+        """Which tokens begin with which bytes."""
         self._cut = re.compile(_cut_pattern(vocabulary))
         self._encode_cached = lru_cache(_CACHED_PARTS)(self._encode_part)
         self._bytes_cached = lru_cache(_CACHED_TOKENS)(self._bytes)
@@ -197,10 +200,7 @@ class Tokenizer:
         if token is None:
             return self._shown.get(token_id, b"")
         if self._letters is None:
-            piece = _BYTE_PIECE.fullmatch(token)
-            if piece is not None:
-                return bytes((int(piece[1], 16),))
-            return token.replace(_SPACE, " ").encode()
+            return _piece_bytes(token)
         letters = self._letters
         return b"".join(letters.get(letter) or letter.encode() for letter in token)
 
@@ -213,11 +213,14 @@ class StreamDecoder:
 
     Bytes that cannot become UTF-8 come out as U+FFFD at once, so that the stream never stalls.
     ``drop_first_space``: the tokens begin a text of their own, so one space that SentencePiece
-    adds at its start is not part of it.
+    adds at its start is not part of it. ``skip_bytes`` at the start are not shown either.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, drop_first_space: bool = False) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, drop_first_space: bool = False, skip_bytes: int = 0
+    ) -> None:
         self._tokenizer = tokenizer
+        self._skip_bytes = skip_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._drop_space = drop_first_space
 
@@ -227,6 +230,10 @@ class StreamDecoder:
         if self._drop_space and raw:
             self._drop_space = False
             raw = raw.removeprefix(b" ")
+        if self._skip_bytes:
+            skipped = min(self._skip_bytes, len(raw))
+            self._skip_bytes -= skipped
+            raw = raw[skipped:]
         return self._decoder.decode(raw)
 
     def flush(self) -> str:
@@ -296,6 +303,26 @@ def _make_model(vocabulary: Vocabulary) -> _Model:
     if kind is not None:
         model.pre_tokenizer = make_pre_tokenizer(kind)
     return cast("_Model", model)
+
+
+def _index(vocabulary: Vocabulary, letters: Mapping[str, bytes] | None) -> TokenIndex:
+    if letters is None:
+        # Some bytes are pieces too; a letter that has a piece of its own goes by that.
+        pieces = sorted(vocabulary.ordinary.items(), key=lambda item: not _is_byte(item[0]))
+        spelled = {_piece_bytes(piece).decode("latin-1"): token for piece, token in pieces}
+        return TokenIndex(spelled, lambda text: text.decode("latin-1"))
+    by_byte = {byte[0]: letter for letter, byte in letters.items()}
+    return TokenIndex(vocabulary.ordinary, lambda text: text.decode("latin-1").translate(by_byte))
+
+
+def _is_byte(piece: str) -> bool:
+    return _BYTE_PIECE.fullmatch(piece) is not None
+
+
+def _piece_bytes(piece: str) -> bytes:
+    """Return what a piece of SentencePiece stands for."""
+    byte = _BYTE_PIECE.fullmatch(piece)
+    return bytes((int(byte[1], 16),)) if byte else piece.replace(_SPACE, " ").encode()
 
 
 def _cut_pattern(vocabulary: Vocabulary) -> str:
