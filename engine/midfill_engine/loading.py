@@ -11,6 +11,10 @@ from pathlib import Path
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.cancel import CancelToken
+from midfill_engine.decode.drafters import Drafter, NoDraft
+from midfill_engine.decode.lookup import LookupDrafter
+from midfill_engine.decode.pace import StepCosts
+from midfill_engine.engine import Engine
 from midfill_engine.errors import DiskFullError, ModelError, ModelMissingError
 from midfill_engine.local import LoadedModel, LocalEngine
 from midfill_engine.machine import probe_machine, watch_processor
@@ -19,9 +23,10 @@ from midfill_engine.onnx.layouts import find_layout
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import Progress, ProgressSink
 from midfill_engine.prompt import resolve
-from midfill_engine.registry import ModelSpec, find_model
-from midfill_engine.select import recommend
+from midfill_engine.registry import MODELS, ModelSpec, find_model
+from midfill_engine.select import memory_needed, recommend
 from midfill_engine.speed import Speed, load_speed, measure_speed, save_speed
+from midfill_engine.stand_in import COSTLY_MS, StandInEngine
 from midfill_engine.store import ModelStore
 from midfill_engine.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 from midfill_engine.types import EngineInfo
@@ -29,7 +34,9 @@ from midfill_engine.types import EngineInfo
 __all__ = [
     "ChosenModel",
     "choose_model",
+    "drafter_for",
     "is_current",
+    "load_model",
     "open_chosen",
     "open_engine",
     "prefill_chunk_for",
@@ -43,6 +50,8 @@ _TOKENIZER = "tokenizer.json"
 # chunks would become inefficient.
 _CHUNK_S = 0.25
 _MIN_CHUNK, _MAX_CHUNK = 64, 256
+# So many times the memory that two models need is plenty: then both may stay.
+_PLENTY = 3
 # A prompt that has to be computed from nothing may take this long; what fits is the default
 # prompt. Below the floor a completion sees too little to be any good, whatever it costs.
 _COLD_PROMPT_S = 1.0
@@ -60,8 +69,11 @@ class ChosenModel:
 
 def open_engine(
     options: EngineOptions, progress: ProgressSink, cancel: CancelToken | None = None
-) -> LocalEngine:
+) -> Engine:
     """Return an engine that is ready to answer.
+
+    With ``options.stand_in`` that may be a smaller model, until the chosen one is loaded, and
+    later on where the chosen one would take long to begin.
 
     Fetches a missing model only where ``options.download`` allows it, and converts it once.
     Raises ``UnknownModelError``, ``ModelMissingError`` (which names the command that pulls it),
@@ -69,7 +81,58 @@ def open_engine(
     """
     store = ModelStore(options.home)
     chosen = choose_model(options, store)
-    return open_chosen(chosen, store, options, progress, cancel or CancelToken())
+    cancel = cancel or CancelToken()
+    small = _stand_in_for(chosen, store, options)
+    if small is None:
+        return open_chosen(chosen, store, options, progress, cancel)
+
+    both_may_stay = _both_may_stay(chosen, small, options)
+
+    def open_better(closing: CancelToken) -> Engine:
+        return open_chosen(chosen, store, options, progress, closing)
+
+    def stays(better: Engine) -> bool:
+        # Where no prompt is costly, the small one would have nothing to do.
+        costly = isinstance(better, LocalEngine) and better.cold_prompt_ms > COSTLY_MS
+        return both_may_stay and costly
+
+    # It has fewer places to remember: it only begins what the better one goes on with.
+    less = replace(options, cache_mb=options.cache_mb // 2)
+    engine = open_chosen(small, store, less, progress, cancel)
+    return StandInEngine(engine, open_better, progress, stays=stays)
+
+
+def _stand_in_for(
+    chosen: ChosenModel, store: ModelStore, options: EngineOptions
+) -> ChosenModel | None:
+    """Return the fastest model that is worse than ``chosen`` and only has to be loaded."""
+    obtainable = options.download or store.model_path(chosen.spec) is not None
+    if options.stand_in == "never" or not obtainable:
+        return None
+    reason = f"stands in until {chosen.spec.id} is ready"
+    smaller = (
+        ChosenModel(spec=spec, layout=spec.layout, reason=reason)
+        for spec in sorted(MODELS, key=lambda spec: spec.size_bytes)
+        if spec.rank < chosen.spec.rank
+    )
+    available_bytes = probe_machine().available_bytes
+    for one in smaller:
+        # For a moment at least both are there.
+        fits = _memory_of_both(chosen, one) <= available_bytes
+        if fits and is_current(store.conversion_dir(one.spec.id, one.layout), one):
+            return one
+    return None
+
+
+def _both_may_stay(chosen: ChosenModel, small: ChosenModel, options: EngineOptions) -> bool:
+    """Whether the memory is there to keep ``small`` once ``chosen`` is loaded."""
+    if options.stand_in == "auto":
+        return probe_machine().available_bytes >= _PLENTY * _memory_of_both(chosen, small)
+    return options.stand_in == "always"
+
+
+def _memory_of_both(chosen: ChosenModel, small: ChosenModel) -> int:
+    return memory_needed(chosen.spec) + memory_needed(small.spec)
 
 
 def open_chosen(
@@ -80,6 +143,24 @@ def open_chosen(
     cancel: CancelToken,
 ) -> LocalEngine:
     """Do what ``open_engine`` does, for a model that is chosen already."""
+    model = load_model(chosen, store, options, progress, cancel)
+    info = EngineInfo(
+        model_id=chosen.spec.id,
+        backend=f"onnxruntime, {chosen.layout} weights",
+        device="cpu",
+        reason=chosen.reason,
+    )
+    return LocalEngine(model, info, drafter=drafter_for(model))
+
+
+def load_model(
+    chosen: ChosenModel,
+    store: ModelStore,
+    options: EngineOptions,
+    progress: ProgressSink,
+    cancel: CancelToken,
+) -> LoadedModel:
+    """Return what an engine answers with; raises what ``open_engine`` does."""
     folder = prepare(chosen, store, download=options.download, progress=progress, cancel=cancel)
     progress(Progress(task=f"Loading {chosen.spec.id}", done=0, total=1, unit="model"))
     backend, tokenizer = _load(folder, options.threads)
@@ -89,7 +170,7 @@ def open_chosen(
     found = (tokenizer.special_id(text) for text in chosen.spec.stop_texts)
     stop_ids = frozenset(token for token in found if token is not None)
     context_tokens = min(options.context_tokens, chosen.spec.context_tokens)
-    model = LoadedModel(
+    return LoadedModel(
         backend=backend,
         tokenizer=tokenizer,
         fim=fim,
@@ -98,14 +179,15 @@ def open_chosen(
         prompt_tokens=options.prompt_tokens or prompt_tokens_for(speed),
         prefill_chunk=prefill_chunk_for(speed),
         cache_bytes=options.cache_mb * 1_000_000,
+        speed=speed,
     )
-    info = EngineInfo(
-        model_id=chosen.spec.id,
-        backend=f"onnxruntime, {chosen.layout} weights",
-        device="cpu",
-        reason=chosen.reason,
-    )
-    return LocalEngine(model, info)
+
+
+def drafter_for(model: LoadedModel) -> Drafter:
+    """Return what guesses for ``model``: lookup, where it is known what checking guesses costs."""
+    if model.speed is None or not model.speed.steps_ms:
+        return NoDraft()
+    return LookupDrafter(StepCosts(model.speed.steps_ms), model.fim)
 
 
 def choose_model(options: EngineOptions, store: ModelStore) -> ChosenModel:
@@ -232,7 +314,8 @@ def remembered_speed(backend: Backend, folder: Path) -> Speed:
     """Return the speed measured on this machine; measure it now if it never was."""
     fingerprint = probe_machine().fingerprint
     speed = load_speed(folder, fingerprint)
-    if speed is None:
+    # Notes of an earlier version may not say what wide steps cost.
+    if speed is None or not speed.steps_ms:
         busy_percent = watch_processor()
         speed = replace(measure_speed(backend, fingerprint), busy_percent=busy_percent)
         save_speed(folder, speed)

@@ -17,7 +17,10 @@ class EngineOptions:
     was best for the model by measured speed and quality (names: ``onnx.layouts``).
     ``threads=None`` takes the physical cores. ``context_tokens`` bounds prompt plus answer;
     ``prompt_tokens=None`` takes the model's default. ``download`` allows fetching a missing model.
-    ``cache_mb`` bounds the memory for what was computed of several places.
+    ``cache_mb`` bounds the memory for what was computed of several places. ``stand_in`` says when
+    a smaller model that is ready on disk answers: ``"loading"`` until the chosen one is loaded,
+    ``"always"`` also where that one's prompt would take long to compute, ``"auto"``: ``"always"``
+    where there is plenty of memory, ``"loading"`` elsewhere, or ``"never"``.
     """
 
     model: str = "auto"
@@ -28,3 +31,4 @@ class EngineOptions:
     prompt_tokens: int | None = None
     cache_mb: int = 256
     download: bool = False
+    stand_in: str = "never"

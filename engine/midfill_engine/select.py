@@ -11,7 +11,14 @@ from midfill_engine.registry import MODELS, ModelSpec
 from midfill_engine.speed import Speed, load_speed
 from midfill_engine.store import ModelStore
 
-__all__ = ["LATENCY_BUDGET_MS", "Estimate", "Recommendation", "estimate", "recommend"]
+__all__ = [
+    "LATENCY_BUDGET_MS",
+    "Estimate",
+    "Recommendation",
+    "estimate",
+    "memory_needed",
+    "recommend",
+]
 
 LATENCY_BUDGET_MS = 1500
 """How long a line of code may take where most of the prompt is computed already."""
@@ -87,8 +94,12 @@ def recommend(
 
 def estimate(spec: ModelSpec, speed: Speed) -> Estimate:
     """Put a model's memory need beside its speed."""
-    needed = int(spec.size_bytes * _MEMORY_FACTOR) + _MEMORY_BYTES
-    return Estimate(spec=spec, memory_bytes=needed, speed=speed)
+    return Estimate(spec=spec, memory_bytes=memory_needed(spec), speed=speed)
+
+
+def memory_needed(spec: ModelSpec) -> int:
+    """Return the resident memory of a process that serves ``spec``, in bytes."""
+    return int(spec.size_bytes * _MEMORY_FACTOR) + _MEMORY_BYTES
 
 
 def _measured(store: ModelStore, spec: ModelSpec, machine: Machine) -> Speed | None:
