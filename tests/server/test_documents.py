@@ -18,7 +18,7 @@ TEXTS = st.text(alphabet="ab\r\n\u2028\x0cé漢😀\ud800", max_size=30)
 
 def lines_of(text: str) -> list[str]:
     table = LineTable.of(text)
-    return [text[slice(*table.span(line, text))] for line in range(len(table.starts))]
+    return [text[slice(*table.span(line, text))] for line in range(table.count)]
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,45 @@ def test_only_three_line_ends_count(text: str, expected: list[str]) -> None:
     assert lines_of(text) == expected
 
 
-@given(text=TEXTS, new=TEXTS, data=st.data())
-def test_an_edit_gives_the_table_that_a_new_scan_gives(
-    text: str, new: str, data: st.DataObject
+def answers(table: LineTable, text: str) -> object:
+    lines = range(table.count)
+    return (
+        table.length,
+        [(table.start_of(line), table.span(line, text)) for line in lines],
+        [table.line_of(offset) for offset in range(len(text) + 1)],
+    )
+
+
+@given(text=TEXTS, edits=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), TEXTS), max_size=8))
+def test_edits_give_the_table_that_a_new_scan_gives(
+    text: str, edits: list[tuple[float, float, str]]
 ) -> None:
-    start = data.draw(st.integers(0, len(text)))
-    end = data.draw(st.integers(start, len(text)))
-    snapshot = Snapshot.of(text).edited(start, end, new)
-    assert snapshot.text == text[:start] + new + text[end:]
-    assert snapshot.lines == LineTable.of(snapshot.text)
+    snapshot = Snapshot.of(text)
+    for one, other, new in edits:
+        start, end = sorted(round(part * len(snapshot.text)) for part in (one, other))
+        text = snapshot.text[:start] + new + snapshot.text[end:]
+        snapshot = snapshot.edited(start, end, new)
+        assert snapshot.text == text
+        assert answers(snapshot.lines, text) == answers(LineTable.of(text), text)
+
+
+@pytest.mark.parametrize("cursors", [(4,), (4, 12), (12, 4), (0, 15), (6, 7)])
+@pytest.mark.parametrize("typed", ["xyz", "x\n", "\r\n", "\r", "\n\r"])
+def test_typing_at_several_places_gives_the_table_that_a_new_scan_gives(
+    cursors: tuple[int, ...], typed: str
+) -> None:
+    snapshot = Snapshot.of("one\ntwo\r\n\rfour\n\n")
+    for at in cursors:
+        for place, key in enumerate(typed, at):
+            snapshot = snapshot.edited(place, place, key)
+            expected = answers(LineTable.of(snapshot.text), snapshot.text)
+            assert answers(snapshot.lines, snapshot.text) == expected
+
+
+def test_typing_within_a_line_copies_no_line_starts() -> None:
+    first = Snapshot.of("one\ntwo\nthree")
+    second = first.edited(5, 5, "x")
+    assert second.edited(6, 7, "yz").lines.base is second.lines.base is first.lines.base
 
 
 @pytest.mark.parametrize(
@@ -94,7 +124,7 @@ def test_offset_and_position_are_inverse(
     back = offset_at(text, lines, line, character, encoding)
     in_line_end = text[offset - 1 : offset + 1] == "\r\n"
     assert back == (offset - 1 if in_line_end else offset)
-    content = text[lines.starts[line] : back].encode("utf-16-le", "surrogatepass")
+    content = text[lines.start_of(line) : back].encode("utf-16-le", "surrogatepass")
     if encoding is PositionEncoding.UTF16:
         assert character == len(content) // 2
 

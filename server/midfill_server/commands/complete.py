@@ -63,6 +63,7 @@ def run(args: argparse.Namespace, open_engine: EngineOpener | None = None) -> in
     """Complete and print; ``open_engine`` stands in for the real one in tests."""
     from midfill_engine.cancel import CancelToken
     from midfill_engine.progress import silent
+    from midfill_server.anchors import fresh
     from midfill_server.commands.terminal import progress_sink
     from midfill_server.pipeline import Query, complete
     from midfill_server.settings import engine_options
@@ -72,19 +73,22 @@ def run(args: argparse.Namespace, open_engine: EngineOpener | None = None) -> in
     snapshot = _read(location.file)
     offset = _offset(snapshot, location)
     opener = open_engine or _open_engine
+    # One completion is worth waiting for the model that was chosen.
+    options = replace(engine_options(settings), stand_in="never")
     with progress_sink(sys.stderr, transient=True) as progress:
-        engine = opener(engine_options(settings), progress if sys.stderr.isatty() else silent)
+        engine = opener(options, progress if sys.stderr.isatty() else silent)
     try:
+        split = fresh(snapshot.text, offset)
         query = Query(
-            snapshot=snapshot,
-            start=offset,
-            end=offset,
+            uri=snapshot.uri,
+            text=snapshot.text,
+            cursor=offset,
             max_tokens=settings.completion.max_tokens,
             request_id="command line",
         )
         live = sys.stdout.isatty() and not args.json
         on_text, finish = _typewriter() if live else (_ignore, print)
-        completion = complete(query, engine, CancelToken(), on_text)
+        completion = complete(query, split, engine, CancelToken(), on_text)
         if args.json:
             print(json.dumps(_as_json(completion), ensure_ascii=False))
         else:
@@ -133,7 +137,7 @@ def _read(file: str) -> Snapshot:
 def _offset(snapshot: Snapshot, location: Location) -> int:
     from midfill_server.document import PositionEncoding, offset_at
 
-    count = len(snapshot.lines.starts)
+    count = snapshot.lines.count
     if location.line > count:
         noun = "line" if count == 1 else "lines"
         raise MidfillError(f"{location.file} has {count} {noun}, not {location.line}")

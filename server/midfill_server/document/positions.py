@@ -33,7 +33,7 @@ def offset_at(
 
     A position in the middle of a character means the start of that character.
     """
-    if line >= len(lines.starts):
+    if line >= lines.count:
         return lines.length
     start, end = lines.span(line, text)
     extra = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from midfill_server.document.lines import LineTable
 
@@ -17,7 +17,8 @@ class Snapshot:
     version: int
     language_id: str
     text: str
-    lines: LineTable
+    # They follow from the text, so equal texts are enough.
+    lines: LineTable = field(compare=False)
 
     @classmethod
     def of(cls, text: str, *, uri: str = "", version: int = 0, language_id: str = "") -> Snapshot:
@@ -33,7 +34,8 @@ class Snapshot:
     def edited(self, start: int, end: int, new: str) -> Snapshot:
         """Return the snapshot with ``[start, end)`` (offsets, in any order) replaced by ``new``."""
         start, end = min(start, end), max(start, end)
-        text = self.text[:start] + new + self.text[end:]
+        # Joined, so that the text is not copied once more for every "+".
+        text = "".join((self.text[:start], new, self.text[end:]))
         return replace(self, text=text, lines=self.lines.edited(text, start, end))
 
     def with_version(self, version: int) -> Snapshot:
