@@ -13,12 +13,13 @@ from midfill_engine.errors import MidfillError
 
 __all__ = ["main"]
 
-# The lines of `midfill --help` stand here too, so that it need not import five modules.
+# The lines of `midfill --help` stand here too, so that it need not import each module.
 _COMMANDS = {
     "serve": "start the language server (stdio by default)",
     "complete": "complete at FILE:LINE:COL and print the result",
     "models": "list, fetch, remove and describe models",
     "doctor": "check this installation and say what to do about each problem",
+    "stats": "show how fast completions were, and how many cost no waiting",
 }
 
 _INTERRUPTED = 130

@@ -1,0 +1,212 @@
+"""The file of records: an SQLite database that any number of servers may write to at once.
+
+It is opened for each batch and closed again, so nothing is held between batches and no timer or
+thread is needed here. SQLite's rollback journal, unlike its write-ahead log, also works in a home
+folder on a network file system. The name of the file carries the version of the table: another
+table would be another file.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midfill_engine.errors import MidfillError
+from midfill_server.source import Source
+from midfill_server.statistics.record import Record
+
+if TYPE_CHECKING:
+    # It takes a hundredth of a second to import, and a few Pythons are built without it.
+    import sqlite3
+
+__all__ = ["DAYS_KEPT", "RECORDS_KEPT", "Recorder", "clear_records", "read_records"]
+
+RECORDS_KEPT = 100_000
+"""The newest so many are kept, about 12 MB."""
+DAYS_KEPT = 90
+"""What is older is deleted."""
+
+_DAY_S = 24 * 60 * 60
+# At most so many wait for a disk that cannot be written to.
+_PENDING_KEPT = 10_000
+# A server that ends waits no longer for another one that writes at that moment.
+_BUSY_TIMEOUT_S = 0.5
+
+_COLUMNS = tuple(field.name for field in fields(Record))
+_CREATE = (
+    """CREATE TABLE IF NOT EXISTS completions (
+        id INTEGER PRIMARY KEY,
+        when_s INTEGER NOT NULL,
+        language_id TEXT NOT NULL,
+        model_id TEXT NOT NULL,
+        source TEXT NOT NULL,
+        first_ms REAL,
+        total_ms REAL NOT NULL,
+        shown INTEGER NOT NULL,
+        prefilled_tokens INTEGER NOT NULL,
+        reused_tokens INTEGER NOT NULL,
+        generated_tokens INTEGER NOT NULL,
+        drafted_tokens INTEGER NOT NULL,
+        accepted_tokens INTEGER NOT NULL
+    )""",
+    "CREATE INDEX IF NOT EXISTS completions_when ON completions (when_s)",
+)
+_INSERT = (
+    f"INSERT INTO completions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+)
+_LOG = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Collects records and writes them in batches to the database at ``path``.
+
+    A kill loses what was added since the last flush and harms nothing that was written. A disk that
+    cannot be written to is logged once; the newest records then wait in memory for the next flush.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pending: list[Record] = []
+        self._has_complained = False
+
+    @property
+    def pending(self) -> int:
+        """How many records the next flush would write."""
+        return len(self._pending)
+
+    def add(self, record: Record) -> None:
+        """Keep ``record`` for the next flush; takes microseconds, on any thread."""
+        with self._lock:
+            self._pending.append(record)
+            if len(self._pending) > _PENDING_KEPT:
+                del self._pending[0]
+
+    def flush(self) -> None:
+        """Write what was added, and delete what is too old; some 20 ms, mostly the disk's."""
+        with self._lock:
+            batch, self._pending = self._pending, []
+        if not batch:
+            return
+        try:
+            _append(self._path, batch, self._clock())
+        except MidfillError as error:
+            with self._lock:
+                self._pending = (batch + self._pending)[-_PENDING_KEPT:]
+            if not self._has_complained:
+                self._has_complained = True
+                _LOG.warning("no figures for `midfill stats` can be written now: %s", error)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.flush()
+
+
+def read_records(path: Path, *, since_s: float | None = None) -> list[Record]:
+    """Return what is kept, from ``since_s`` on, oldest first. Raises ``MidfillError``.
+
+    No file is no records.
+    """
+    if not path.exists():
+        return []
+    with _open(path) as database:
+        if not _has_table(database):
+            return []
+        rows = database.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM completions WHERE when_s >= ? ORDER BY when_s, id",
+            (since_s or 0,),
+        )
+        return [_record(row) for row in rows]
+
+
+def clear_records(path: Path) -> int | None:
+    """Delete all records and return how many; ``None``: a damaged file was deleted whole.
+
+    Raises ``MidfillError`` if the file cannot be changed.
+    """
+    if not path.exists():
+        return 0
+    import sqlite3
+
+    try:
+        with _open(path) as database:
+            if not _has_table(database):
+                return 0
+            count = database.execute("DELETE FROM completions").rowcount
+            # Without it the deleted figures could still be read from the file.
+            database.execute("VACUUM")
+            return count
+    except MidfillError as error:
+        # SQLite reports by this very class, and by no other, that a file is not what it should be.
+        if type(error.__cause__) is not sqlite3.DatabaseError:
+            raise
+    try:
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + "-journal").unlink(missing_ok=True)
+    except OSError as error:
+        raise MidfillError(f"{path} cannot be deleted: {error.strerror or error}") from error
+    return None
+
+
+def _append(path: Path, batch: Sequence[Record], now_s: float) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # When somebody works is nobody else's business.
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise MidfillError(f"{path} cannot be written: {error.strerror or error}") from error
+    with _open(path) as database:
+        # One transaction that has the right to write from its start: two servers take turns, and
+        # neither can find the table half made. Closing the database undoes what was not committed.
+        database.execute("BEGIN IMMEDIATE")
+        for statement in _CREATE:
+            database.execute(statement)
+        database.executemany(
+            _INSERT, ([getattr(record, name) for name in _COLUMNS] for record in batch)
+        )
+        oldest_s = now_s - DAYS_KEPT * _DAY_S
+        database.execute("DELETE FROM completions WHERE when_s < ?", (oldest_s,))
+        database.execute(
+            "DELETE FROM completions WHERE id <= (SELECT max(id) FROM completions) - ?",
+            (RECORDS_KEPT,),
+        )
+        database.execute("COMMIT")
+
+
+@contextmanager
+def _open(path: Path) -> Generator[sqlite3.Connection]:
+    """Open the database; whatever goes wrong with it becomes a ``MidfillError``."""
+    try:
+        import sqlite3
+    except ImportError as error:
+        raise MidfillError("this Python was built without sqlite3") from error
+    try:
+        # Transactions are begun and ended here by hand: what Python does itself differs by version.
+        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        with closing(connection):
+            yield connection
+    except sqlite3.OperationalError as error:
+        raise MidfillError(f"{path} cannot be used: {error}") from error
+    except (sqlite3.Error, ValueError) as error:
+        message = f"{path} is damaged: {error}. `midfill stats --clear` deletes it"
+        raise MidfillError(message) from error
+
+
+def _has_table(database: sqlite3.Connection) -> bool:
+    # A kill at the very first moment leaves an empty file, which is an empty database.
+    found = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'completions'")
+    return found.fetchone() is not None
+
+
+def _record(row: Sequence[object]) -> Record:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["source"] = Source(str(values["source"]))
+    values["shown"] = bool(values["shown"])
+    return Record(**values)  # pyright: ignore[reportArgumentType] - the table says the types
