@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
@@ -16,11 +17,20 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from midfill_engine import __version__
 from midfill_engine.options import EngineOptions
+from midfill_server.completer import Completer
 from midfill_server.convert import encoding_of
 from midfill_server.document import DocumentStore, PositionEncoding, Snapshot
-from midfill_server.handlers import configuration, documents, inline_completion, lifecycle
+from midfill_server.handlers import (
+    configuration,
+    cursor,
+    documents,
+    inline_completion,
+    lifecycle,
+)
+from midfill_server.profile import Profile, on_battery, profile_for
 from midfill_server.scheduler import EngineOpener, Scheduler
 from midfill_server.settings import Problem, Settings
+from midfill_server.statistics import Record, Recorder
 
 if TYPE_CHECKING:
     from pygls.protocol.json_rpc import RPCMessage
@@ -28,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["MidfillServer", "build_server"]
 
 _log = logging.getLogger(__name__)
+
+_BATTERY_INTERVAL_S = 60.0
+_FLUSH_INTERVAL_S = 30.0
 
 _arrived: ContextVar[Snapshot | None] = ContextVar("midfill_arrived", default=None)
 
@@ -45,6 +58,7 @@ _HANDLERS: tuple[tuple[str, Callable[..., object], object], ...] = (
     (types.TEXT_DOCUMENT_DID_OPEN, documents.did_open, None),
     (types.TEXT_DOCUMENT_DID_CHANGE, documents.did_change, None),
     (types.TEXT_DOCUMENT_DID_CLOSE, documents.did_close, None),
+    (cursor.MOVED_METHOD, cursor.did_move, None),
     # Without an options object pygls does not advertise the capability.
     (
         types.TEXT_DOCUMENT_INLINE_COMPLETION,
@@ -55,13 +69,17 @@ _HANDLERS: tuple[tuple[str, Callable[..., object], object], ...] = (
 
 
 def build_server(
-    open_engine: EngineOpener, settings: Settings, problems: Sequence[Problem] = ()
+    open_engine: EngineOpener,
+    settings: Settings,
+    problems: Sequence[Problem] = (),
+    recorder: Recorder | None = None,
 ) -> MidfillServer:
     """Make a server that opens its engine with ``open_engine`` once a client is there.
 
-    ``settings`` are those below the client's own; ``problems`` are shown to the client.
+    ``settings`` are those below the client's own; ``problems`` are shown to the client;
+    ``recorder`` takes what each completion cost, where the settings allow it.
     """
-    server = MidfillServer(open_engine, settings, problems)
+    server = MidfillServer(open_engine, settings, problems, recorder)
     for method, handler, options in _HANDLERS:
         server.feature(method, options)(handler)
     return server
@@ -110,17 +128,27 @@ class MidfillServer(LanguageServer):
     """State of one session with one client; lives on the event loop's thread."""
 
     def __init__(
-        self, open_engine: EngineOpener, settings: Settings, problems: Sequence[Problem]
+        self,
+        open_engine: EngineOpener,
+        settings: Settings,
+        problems: Sequence[Problem],
+        recorder: Recorder | None,
     ) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType] - takes untyped *args
             "midfill", __version__, protocol_cls=_Protocol
         )
         self.documents = DocumentStore()
         self.scheduler = Scheduler(open_engine)
+        self.completer = Completer(self.scheduler)
         self.base_settings = settings
         """Settings below ``workspace/configuration``, to which a change goes back first."""
         self.settings = settings
         self.problems = list(problems)
+        self.recorder = recorder
+        self._flush: asyncio.TimerHandle | None = None
+        self._profile: Profile | None = None
+        self._battery_asked_s = -_BATTERY_INTERVAL_S
+        self._battery = False
         self.opened_with: EngineOptions | None = None
         self.startup: asyncio.Task[None] | None = None
         self.shutdown_requested = False
@@ -132,6 +160,18 @@ class MidfillServer(LanguageServer):
     def encoding(self) -> PositionEncoding:
         """The negotiated unit of positions."""
         return encoding_of(self.workspace.position_encoding)
+
+    def apply_profile(self) -> Profile:
+        """Let as much be computed ahead as is right now; looks at the battery once a minute."""
+        now_s = time.monotonic()
+        if now_s - self._battery_asked_s >= _BATTERY_INTERVAL_S:
+            self._battery, self._battery_asked_s = on_battery(), now_s
+        profile = profile_for(self.settings, battery=self._battery)
+        if profile != self._profile:
+            self._profile = profile
+            self.completer.foresight = profile.foresight
+            self.scheduler.idle_release_s = profile.idle_release_s
+        return profile
 
     @property
     def arrived(self) -> Snapshot | None:
@@ -171,6 +211,19 @@ class MidfillServer(LanguageServer):
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+    def record(self, record: Record) -> None:
+        """Keep what a completion cost; it is written within half a minute, beside the loop."""
+        if self.recorder is None or not self.settings.statistics:
+            return
+        self.recorder.add(record)
+        if self._flush is None:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.call_later(_FLUSH_INTERVAL_S, self._write, self.recorder)
+
+    def _write(self, recorder: Recorder) -> None:
+        self._flush = None
+        self.spawn(asyncio.to_thread(recorder.flush))
 
     def tell_once(self, kind: str, message: str, level: types.MessageType) -> None:
         """Show a message to the user, at most once per ``kind`` and session."""

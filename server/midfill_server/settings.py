@@ -20,6 +20,7 @@ from midfill_engine.options import EngineOptions
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "STATE_VARIABLE",
     "CompletionSettings",
     "EngineSettings",
     "Problem",
@@ -30,15 +31,20 @@ __all__ = [
     "log_path",
     "parse",
     "settings_table",
+    "statistics_path",
 ]
 
 CONFIG_VARIABLE = "MIDFILL_CONFIG"
 """Environment variable: another path of the TOML file; set but empty means no file."""
 
+STATE_VARIABLE = "MIDFILL_STATE"
+"""Environment variable: another folder for what is remembered; set but empty means nothing is."""
+
 T = TypeVar("T")
 
 # vscode-languageclient keeps its own switch in the section of the server it starts.
 _CLIENT_KEYS = frozenset({"trace"})
+_STATISTICS_FILE = "statistics-1.sqlite3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,20 @@ class EngineSettings:
         least=0,
         most=1_000_000,
     )
+    stand_in: str = _setting(
+        "auto",
+        "When a smaller model that is installed answers. `loading`: while the larger one is being "
+        "loaded. `always`: also where the larger one would take long to begin; takes the memory "
+        "of both. `auto`: `always` where there is plenty of memory, else `loading`. `never`.",
+        choices=("auto", "always", "loading", "never"),
+    )
+    idle_release_minutes: float = _setting(
+        15.0,
+        "Minutes without use after which the model leaves the memory; the next request loads it "
+        "again. 0: never.",
+        least=0,
+        most=10_000,
+    )
     home: Path | None = _setting(  # noqa: RUF009 - makes a field, not a shared value
         None, "Folder of the models; unset: the user's cache folder of this system."
     )
@@ -99,6 +119,11 @@ class CompletionSettings:
     """What one completion may cost."""
 
     max_tokens: int = _setting(64, "Longest completion, in tokens.", least=1, most=4096)
+    line_first: bool = _setting(
+        False,
+        "Answer as soon as the first line is whole; the lines after it are generated meanwhile "
+        "and offered once that line is accepted.",
+    )
     timeout_s: float = _setting(
         30.0,
         "How long a request may wait for the model and its answer, in seconds; then it is empty.",
@@ -116,11 +141,21 @@ class Settings:
         "A model's id (`midfill models list`), or `auto`: the best model that this machine "
         "serves fast enough.",
     )
+    profile: str = _setting(
+        "auto",
+        "`performance`: compute ahead what will probably be asked for. `eco`: only what is asked "
+        "for, once typing stops, and release the memory early. `auto`: `eco` on battery.",
+        choices=("auto", "performance", "eco"),
+    )
     download: bool = _setting(False, "Fetch a missing model without asking first.")
     streaming: bool = _setting(
         False,
         "Send `midfill/inlineCompletionProgress` while a completion grows, and "
         "`midfill/completionStats` after it.",
+    )
+    statistics: bool = _setting(
+        True,
+        "Keep latency figures for `midfill stats` on this machine; no code, no file names.",
     )
     engine: EngineSettings = field(default_factory=EngineSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
@@ -148,6 +183,7 @@ def engine_options(settings: Settings, *, download: bool | None = None) -> Engin
         context_tokens=settings.engine.context_tokens,
         prompt_tokens=settings.engine.prompt_tokens,
         cache_mb=settings.engine.cache_mb,
+        stand_in=settings.engine.stand_in,
         download=settings.download if download is None else download,
     )
 
@@ -176,6 +212,16 @@ def log_path() -> Path:
     from platformdirs import user_log_path
 
     return user_log_path("midfill", appauthor=False) / "server.log"
+
+
+def statistics_path(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file of figures for ``midfill stats``; ``None`` if the environment says: none."""
+    chosen = environ.get(STATE_VARIABLE)
+    if chosen is not None:
+        return Path(chosen) / _STATISTICS_FILE if chosen else None
+    from platformdirs import user_state_path
+
+    return user_state_path("midfill", appauthor=False) / _STATISTICS_FILE
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> tuple[Settings, list[Problem]]:

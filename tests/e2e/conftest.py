@@ -28,6 +28,7 @@ def environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUTF8": "1",
         "MIDFILL_CONFIG": "",
+        "MIDFILL_STATE": "",
     }
 
 

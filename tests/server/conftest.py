@@ -28,6 +28,7 @@ def environment(**extra: str) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(roots),
         "PYTHONUTF8": "1",
         "MIDFILL_CONFIG": "",
+        "MIDFILL_STATE": "",
         **extra,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.fake import ScriptedEngine
-from midfill_server.document import Snapshot
+from midfill_server.anchors import fresh
 from midfill_server.pipeline import Completion, Query, complete
 
 CURSOR = "<|>"
@@ -16,7 +16,7 @@ def ghost(marked: str, output: str, *, piece: int = 1) -> Completion:
     Checks on the way that what is shown while it grows never shrinks.
     """
     offset = marked.index(CURSOR)
-    snapshot = Snapshot.of(marked.replace(CURSOR, "", 1))
+    text = marked.replace(CURSOR, "", 1)
     shown: list[str] = [""]
 
     def on_text(text: str) -> None:
@@ -24,7 +24,8 @@ def ghost(marked: str, output: str, *, piece: int = 1) -> Completion:
         shown.append(text)
 
     completion = complete(
-        Query(snapshot=snapshot, start=offset, end=offset),
+        Query(uri="", text=text, cursor=offset),
+        fresh(text, offset),
         ScriptedEngine(output, piece=piece),
         CancelToken(),
         on_text,

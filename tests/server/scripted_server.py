@@ -3,7 +3,7 @@
 The completion is ``[characters before|line before|line after]``, unless the prefix contains
 ``#slow`` (generates until it is cancelled), ``#refuse`` (the engine's own error), ``#bug`` (any
 other error), ``#clock`` (answers when the engine was called), or ``#text`` and a JSON string
-(answers that).
+(answers that). With ``#tell`` each call of the engine is logged.
 """
 
 from __future__ import annotations
@@ -31,19 +31,22 @@ _FOR_EVER = threading.Event()
 
 def script(request: CompletionRequest) -> str:
     """Return what the engine generates."""
-    if "#slow" in request.prefix:
+    prefix = request.prefix + request.typed
+    if "#tell" in prefix:
+        print(f"asked for {request.max_tokens} tokens", file=sys.stderr, flush=True)
+    if "#slow" in prefix:
         return "word " * 100_000
-    if "#refuse" in request.prefix:
+    if "#refuse" in prefix:
         raise RequestError("this cannot be completed")
-    if "#bug" in request.prefix:
+    if "#bug" in prefix:
         raise ZeroDivisionError("a bug")
-    if "#clock" in request.prefix:
+    if "#clock" in prefix:
         return str(time.time_ns())
-    if "#text" in request.prefix:
-        return str(json.loads(request.prefix.partition("#text")[2].splitlines()[0]))
-    before = request.prefix.rpartition("\n")[2]
+    if "#text" in prefix:
+        return str(json.loads(prefix.partition("#text")[2].splitlines()[0]))
+    before = prefix.rpartition("\n")[2]
     after = request.suffix.partition("\n")[0].rstrip("\r")
-    return f"[{len(request.prefix)}|{before[-40:]}|{after[:40]}]"
+    return f"[{len(prefix)}|{before[-40:]}|{after[:40]}]"
 
 
 class StepEngine(ScriptedEngine):

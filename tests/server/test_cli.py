@@ -195,18 +195,18 @@ def test_the_text_around_the_place_is_completed(
     assert command(f"{path}:{place}") == 0
     assert capsys.readouterr().out == "[answer]\n"
     (request,) = command.engine.requests
-    assert (request.prefix, request.suffix) == (prefix, suffix)
+    assert (request.prefix + request.typed, request.suffix) == (prefix, suffix)
     assert command.engine.closed
 
 
 def test_json_says_what_it_cost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo")))
-    command = Command("a\n b")
-    assert command("-:2:4", "--json", "--model", "m", "--max-tokens", "9", "--download") == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo:")))
+    command = Command("\n b")
+    assert command("-:2:5", "--json", "--model", "m", "--max-tokens", "9", "--download") == 0
     out = json.loads(capsys.readouterr().out)
-    assert (out["text"], out["finish"], out["model"]) == ("a\n b", "stop", "scripted")
+    assert (out["text"], out["finish"], out["model"]) == ("\n b", "stop", "scripted")
     assert out["timings"]["generated_tokens"] == 1
     assert out["timings"]["tokens_per_s"] is None
     assert command.options == [EngineOptions(model="m", download=True)]

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.fake import ScriptedEngine
-from midfill_engine.types import FinishReason
-from midfill_server.document import Snapshot
-from midfill_server.pipeline import Query, complete
+from midfill_engine.types import Cost, FinishReason
+from midfill_server.anchors import Split, fresh
+from midfill_server.pipeline import Completion, Query, complete, prefetch
 from midfill_server.postprocess import whole_lines
 from tests.server.ghost import check, ghost
 
@@ -17,7 +17,7 @@ from tests.server.ghost import check, ghost
     ("marked", "output", "expected"),
     [
         ("x = <|>", "1", "1"),
-        ("x = <|>\n", "1\ny = 2\n\n\n", "1\ny = 2"),
+        ("<|>\n", "1\ny = 2\n\n\n", "1\ny = 2"),
         ("<|>", "   \n\t\n", ""),
         ("<|>", "", ""),
         ("def f():\n    <|>", "a = 1   \n    return a  ", "a = 1   \n    return a"),
@@ -116,43 +116,90 @@ def test_a_line_that_ran_into_the_limit_is_dropped_unless_it_is_the_only_one(
     assert whole_lines(raw) == expected
 
 
+def run(text: str, cursor: int, engine: ScriptedEngine, **more: object) -> Completion:
+    query = Query(uri="", text=text, cursor=cursor, **more)  # type: ignore[arg-type]
+    return complete(query, fresh(text, cursor), engine, CancelToken(), lambda shown: None)
+
+
 def test_generation_stops_when_the_rest_cannot_matter() -> None:
     taken: list[int] = []
     engine = ScriptedEngine("a = 1\nb = 2\n" * 100, piece=6, before_step=taken.append)
-    snapshot = Snapshot.of("x\nb = 2\n")
-    query = Query(snapshot=snapshot, start=1, end=1)
-    completion = complete(query, engine, CancelToken(), lambda text: None)
+    completion = run("\nb = 2\n", 0, engine)
     assert completion.text == "a = 1"
     assert completion.finish is FinishReason.STOP
     assert completion.timings is not None
     assert len(taken) == 3
 
 
-def test_the_popup_entry_begins_the_completion_and_replaces_its_range() -> None:
-    engine = ScriptedEngine("(1)")
-    query = Query(snapshot=Snapshot.of("a.pri\nb"), start=2, end=5, selected="print")
-    shown: list[str] = []
-    completion = complete(query, engine, CancelToken(), shown.append)
-    assert engine.requests[0].prefix == "a.print"
-    assert engine.requests[0].suffix == "\nb"
-    assert completion.text == "print(1)"
-    assert shown == ["print(1)"]
-    nothing = complete(query, ScriptedEngine(" \n"), CancelToken(), shown.append)
-    assert nothing.text == ""
-
-
-def test_only_text_near_the_cursor_is_handed_on_in_whole_lines() -> None:
-    text = "".join(f"line {number}\n" for number in range(100_000))
-    middle = text.index("line 50000\n") + 4
+def test_the_split_says_what_is_typed_after_the_middle_and_what_stands_around() -> None:
     engine = ScriptedEngine("")
-    query = Query(snapshot=Snapshot.of(text), start=middle, end=middle)
-    complete(query, engine, CancelToken(), lambda text: None)
+    split = Split(prefix="one\n", typed="  two(", suffix="three)\nfour", start=4)
+    query = Query(uri="", text="one\n  two(three)\nfour", cursor=10)
+    complete(query, split, engine, CancelToken(), lambda shown: None, ("a hint",))
     (request,) = engine.requests
-    assert text[:middle].endswith("\n" + request.prefix)
-    assert text[middle:].startswith(request.suffix)
-    assert request.suffix.endswith("\n")
-    assert 60_000 < len(request.prefix) <= 65_536
-    assert 60_000 < len(request.suffix) <= 65_536
+    assert (request.prefix, request.typed, request.suffix) == ("one\n", "  two(", "three)\nfour")
+    assert request.hints == ("a hint",)
+
+
+@pytest.mark.parametrize(
+    ("marked", "output", "expected"),
+    [
+        # Within a line it is the line that is completed ...
+        ("x = <|>\n", "1\ny = 2\n", "1"),
+        ("def f(<|>", "a):\n    return a\n", "a):"),
+        # ... after its indentation a block ...
+        ("    <|>", "a = 1\n    b = 2", "a = 1\n    b = 2"),
+        # ... and after the end of a line one more, or what the line opens.
+        ("x = 1<|>", "\ny = 2\nz = 3\n", "\ny = 2"),
+        ("def f(a):<|>", "\n    b = a\n    return b\n", "\n    b = a\n    return b"),
+    ],
+)
+def test_how_much_is_completed_depends_on_the_line(marked: str, output: str, expected: str) -> None:
+    check(marked, output, expected)
+
+
+def test_only_a_costly_prompt_waits_for_the_next_key() -> None:
+    cheap, costly = Cost(prefill_ms=100.0), Cost(prefill_ms=2000.0)
+    for cost, patient, waits in (
+        (cheap, True, False),
+        (costly, True, True),
+        (costly, False, False),
+    ):
+        cancel = CancelToken()
+        waited: list[float] = []
+
+        def wait(timeout_s: float, waited: list[float] = waited) -> bool:
+            waited.append(timeout_s)
+            return True
+
+        engine = ScriptedEngine("text", cost=cost)
+        query = Query(uri="", text="", cursor=0, patient=patient)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(CancelToken, "wait", lambda token, timeout_s: wait(timeout_s))
+            completion = complete(query, fresh("", 0), engine, cancel, lambda shown: None)
+        assert bool(waited) == waits
+        # Whoever is cancelled while it waits has not troubled the engine at all.
+        assert (completion.finish is FinishReason.CANCELLED) == waits == (not engine.requests)
+
+
+def test_a_prefetch_computes_the_prompt_and_generates_nothing() -> None:
+    engine = ScriptedEngine("text")
+    query = Query(uri="", text="a = 1\n", cursor=6)
+    assert prefetch(query, fresh(query.text, 6), engine, CancelToken())
+    assert [request.max_tokens for request in engine.requests] == [0]
+    stopped = CancelToken()
+    stopped.cancel()
+    assert not prefetch(query, fresh(query.text, 6), ScriptedEngine("text"), stopped)
+    assert not engine.requests[0].awaited
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_the_engine_hears_whether_somebody_waits(awaited: bool) -> None:
+    engine = ScriptedEngine("text")
+    query = Query(uri="a", text="ab", cursor=1, awaited=awaited)
+    answer = complete(query, fresh("ab", 1), engine, CancelToken(), lambda text: None)
+    assert engine.requests[0].awaited is awaited
+    assert not answer.stood_in
 
 
 @pytest.mark.parametrize(
@@ -169,11 +216,9 @@ def test_only_text_near_the_cursor_is_handed_on_in_whole_lines() -> None:
 )
 def test_odd_files_get_an_answer(marked: str) -> None:
     engine = ScriptedEngine("ok")
-    offset = marked.index("<|>")
-    query = Query(snapshot=Snapshot.of(marked.replace("<|>", "")), start=offset, end=offset)
-    assert complete(query, engine, CancelToken(), lambda text: None).text == "ok"
-    engine.requests[0].prefix.encode()
-    engine.requests[0].suffix.encode()
+    assert run(marked.replace("<|>", ""), marked.index("<|>"), engine).text == "ok"
+    for text in (engine.requests[0].prefix, engine.requests[0].typed, engine.requests[0].suffix):
+        text.encode()
 
 
 @given(

@@ -62,11 +62,14 @@ def run(args: argparse.Namespace) -> int:
     tcp, ws = _address(args.tcp, args), _address(args.ws, args)
     _set_up_logging(str(args.log_level))
     from midfill_server.server import build_server
-    from midfill_server.settings import load_settings
+    from midfill_server.settings import load_settings, statistics_path
+    from midfill_server.statistics import Recorder
     from midfill_server.transport import serve_stdio, serve_tcp, serve_ws
 
     settings, problems = load_settings()
-    server = build_server(_open_engine, settings, problems)
+    path = statistics_path()
+    recorder = None if path is None else Recorder(path)
+    server = build_server(_open_engine, settings, problems, recorder)
     code = 1
     try:
         if tcp is not None:
@@ -84,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
 
 def end_session(server: MidfillServer, code: int) -> None:
     """Close the engine; if it is in the midst of something long, end the process without it."""
+    if server.recorder is not None:
+        server.recorder.close()
     if server.scheduler.close(_CLOSE_TIMEOUT_S):
         return
     # A model that is being read or fetched cannot be interrupted, and Python would wait for it.

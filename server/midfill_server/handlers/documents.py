@@ -47,3 +47,4 @@ def did_change(ls: MidfillServer, params: types.DidChangeTextDocumentParams) -> 
 def did_close(ls: MidfillServer, params: types.DidCloseTextDocumentParams) -> None:
     """Forget the text."""
     ls.documents.close(params.text_document.uri)
+    ls.completer.forget(params.text_document.uri)

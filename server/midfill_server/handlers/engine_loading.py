@@ -31,6 +31,8 @@ def begin(ls: MidfillServer, *, download: bool | None = None) -> None:
     Completions that are asked for from now on wait for it.
     """
     ls.opened_with = engine_options(ls.settings)
+    ls.completer.start_over()
+    ls.apply_profile()
     shown = _Shown(ls)
     opening = ls.scheduler.open(engine_options(ls.settings, download=download), shown.report)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from midfill_engine.types import Timings
 from midfill_server.convert import to_offset, to_range
+from midfill_server.document import Snapshot
 from midfill_server.handlers import lifecycle
-from midfill_server.pipeline import Completion, Query, complete
+from midfill_server.pipeline import Completion, Query
 from midfill_server.scheduler import EngineUnavailableError, SupersededError
+from midfill_server.statistics import Record
 
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
@@ -29,6 +33,24 @@ STATS_METHOD = "midfill/completionStats"
 """Notification with what a completion cost; sent before its answer if ``streaming`` is set."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Request:
+    """One request: its document as it was, and ``[start, end)``, which the answer replaces.
+
+    ``selected`` is text that the answer must begin with, as the entry that is selected in an
+    editor's popup; without one, ``start == end`` is the cursor. ``arrived_s`` and ``first_s`` are
+    when it came and when its first text was there.
+    """
+
+    params: types.InlineCompletionParams
+    snapshot: Snapshot
+    start: int
+    end: int
+    selected: str
+    arrived_s: float
+    first_s: float | None = None
+
+
 async def inline_completion(
     ls: MidfillServer, params: types.InlineCompletionParams
 ) -> types.InlineCompletionList | None:
@@ -38,15 +60,15 @@ async def inline_completion(
     replaced is answered with null: several clients show any error to the user, and to none does
     null mean that the ghost text on the screen is wrong.
     """
-    query = _query(ls, params)
-    if query is None:
+    request = _request(ls, params)
+    if request is None:
         return None
-    request_id = ls.protocol.msg_id
+    settings, request_id = ls.settings.completion, ls.protocol.msg_id
     try:
-        async with asyncio.timeout(ls.settings.completion.timeout_s):
+        async with asyncio.timeout(settings.timeout_s):
             await asyncio.shield(lifecycle.started(ls))
-            completion = await ls.scheduler.run(
-                query.snapshot.uri, partial(complete, query), _progress_sender(ls, params, query)
+            completion = await ls.completer.complete(
+                _query(ls, request), _on_text(ls, request), line_first=settings.line_first
             )
     except SupersededError:
         return None
@@ -61,11 +83,12 @@ async def inline_completion(
         kind = f"complete:{type(error).__name__}"
         ls.tell_once(kind, f"midfill: {error}", types.MessageType.Warning)
         return types.InlineCompletionList(items=[])
-    _send_stats(ls, params, query, completion)
-    return _answer(ls, query, completion)
+    _send_stats(ls, request, completion)
+    ls.record(_record(request, completion))
+    return _answer(ls, request, completion)
 
 
-def _query(ls: MidfillServer, params: types.InlineCompletionParams) -> Query | None:
+def _request(ls: MidfillServer, params: types.InlineCompletionParams) -> _Request | None:
     snapshot = ls.arrived
     if snapshot is None:
         _log.warning("completion in %s, which is not open", params.text_document.uri)
@@ -76,24 +99,80 @@ def _query(ls: MidfillServer, params: types.InlineCompletionParams) -> Query | N
     else:
         start = to_offset(snapshot, selection.range.start, ls.encoding)
         end = to_offset(snapshot, selection.range.end, ls.encoding)
-    return Query(
+    return _Request(
+        params=params,
         snapshot=snapshot,
         start=start,
         end=end,
         selected=selection.text if selection else "",
+        arrived_s=time.perf_counter(),
+    )
+
+
+def _query(ls: MidfillServer, request: _Request) -> Query:
+    text, start, selected = request.snapshot.text, request.start, request.selected
+    if selected or start != request.end:
+        text = text[:start] + selected + text[request.end :]
+    automatic = types.InlineCompletionTriggerKind.Automatic
+    pause_s = ls.apply_profile().pause_s
+    typing = request.params.context.trigger_kind is automatic
+    return Query(
+        uri=request.snapshot.uri,
+        text=text,
+        cursor=start + len(selected),
         max_tokens=ls.settings.completion.max_tokens,
+        patient=typing,
+        pause_s=pause_s if typing else 0.0,
         request_id=str(ls.protocol.msg_id),
     )
 
 
-def _answer(ls: MidfillServer, query: Query, completion: Completion) -> types.InlineCompletionList:
+def _answer(
+    ls: MidfillServer, request: _Request, completion: Completion
+) -> types.InlineCompletionList:
     if not completion.text:
         return types.InlineCompletionList(items=[])
     item = types.InlineCompletionItem(
-        insert_text=completion.text,
-        range=to_range(query.snapshot, query.start, query.end, ls.encoding),
+        insert_text=request.selected + completion.text,
+        range=to_range(request.snapshot, request.start, request.end, ls.encoding),
     )
     return types.InlineCompletionList(items=[item])
+
+
+def _on_text(ls: MidfillServer, request: _Request) -> Callable[[str], None]:
+    """Return what takes the growing text: notes when it began, and sends it to who wants it."""
+    token = _token(ls, request.params)
+    streaming = ls.settings.streaming
+
+    def take(text: str) -> None:
+        if request.first_s is None:
+            request.first_s = time.perf_counter()
+        if streaming:
+            subject = _subject(token, request)
+            ls.protocol.notify(PROGRESS_METHOD, {**subject, "text": request.selected + text})
+
+    return take
+
+
+def _record(request: _Request, completion: Completion) -> Record:
+    now_s = time.perf_counter()
+    timings = completion.timings or Timings()
+    shown = bool(completion.text)
+    first_s = request.first_s or (now_s if shown else None)
+    return Record(
+        when_s=round(time.time()),
+        language_id=request.snapshot.language_id,
+        model_id=completion.model_id,
+        source=completion.source,
+        first_ms=None if first_s is None else (first_s - request.arrived_s) * 1000,
+        total_ms=(now_s - request.arrived_s) * 1000,
+        shown=shown,
+        prefilled_tokens=timings.prefilled_tokens,
+        reused_tokens=timings.reused_tokens,
+        generated_tokens=timings.generated_tokens,
+        drafted_tokens=timings.drafted_tokens,
+        accepted_tokens=timings.accepted_tokens,
+    )
 
 
 def _token(ls: MidfillServer, params: types.InlineCompletionParams) -> str | int | None:
@@ -102,33 +181,22 @@ def _token(ls: MidfillServer, params: types.InlineCompletionParams) -> str | int
     return given if given is not None else ls.protocol.msg_id
 
 
-def _progress_sender(
-    ls: MidfillServer, params: types.InlineCompletionParams, query: Query
-) -> Callable[[str], None] | None:
+def _send_stats(ls: MidfillServer, request: _Request, completion: Completion) -> None:
     if not ls.settings.streaming:
-        return None
-    token = _token(ls, params)
-
-    def send(text: str) -> None:
-        ls.protocol.notify(PROGRESS_METHOD, {**_subject(token, params, query), "text": text})
-
-    return send
-
-
-def _send_stats(
-    ls: MidfillServer, params: types.InlineCompletionParams, query: Query, completion: Completion
-) -> None:
-    timings = completion.timings
-    if not ls.settings.streaming or timings is None:
         return
+    # What did not make the model work cost nothing.
+    timings = completion.timings or Timings()
     stats: dict[str, object] = {
-        **_subject(_token(ls, params), params, query),
+        **_subject(_token(ls, request.params), request),
         "model": completion.model_id,
+        "source": completion.source.value,
         "finish": completion.finish.value,
         "promptTokens": timings.prompt_tokens,
         "reusedTokens": timings.reused_tokens,
         "prefilledTokens": timings.prefilled_tokens,
         "generatedTokens": timings.generated_tokens,
+        "draftedTokens": timings.drafted_tokens,
+        "acceptedTokens": timings.accepted_tokens,
         "renderMs": timings.render_ms,
         "ttftMs": timings.ttft_ms,
         "decodeMs": timings.decode_ms,
@@ -137,13 +205,11 @@ def _send_stats(
     ls.protocol.notify(STATS_METHOD, stats)
 
 
-def _subject(
-    token: str | int | None, params: types.InlineCompletionParams, query: Query
-) -> dict[str, object]:
-    position = params.position
+def _subject(token: str | int | None, request: _Request) -> dict[str, object]:
+    position = request.params.position
     return {
         "token": token,
-        "uri": query.snapshot.uri,
-        "version": query.snapshot.version,
+        "uri": request.snapshot.uri,
+        "version": request.snapshot.version,
         "position": {"line": position.line, "character": position.character},
     }

@@ -46,6 +46,7 @@ def initialized(ls: MidfillServer, params: types.InitializedParams) -> None:
 def shutdown(ls: MidfillServer, params: None) -> None:
     """Stop all work; the client sends ``exit`` next."""
     ls.shutdown_requested = True
+    ls.completer.start_over()
     ls.scheduler.cancel_all()
 
 

@@ -13,6 +13,8 @@ __all__ = ["Cut", "Site", "truncate", "visible", "whole_lines"]
 
 _CLOSING = re.compile(r"[\s)\]}>'\"`;,:]*")
 _INDENTED_LINE = re.compile(r"(?:\r\n|[\r\n])(?P<indent>[ \t]*)(?P<first>[^\s])")
+_WHOLE_LINE = re.compile(r"\s*\S[^\r\n]*[\r\n]")
+_BLOCK_OPENERS = (":", "{", "(", "[", "=>", "->")
 _OPENERS = "([{"
 _CLOSERS = ")]}"
 
@@ -70,6 +72,7 @@ def truncate(raw: str, site: Site) -> Cut:
         # a line that comes to what follows the cursor is complete (``visible`` drops that end).
         if not _CLOSING.fullmatch(site.line_after) or len(_without_rest(line, site)) < len(line):
             text = line
+    text = text[: _line_to_complete(text, site)]
     text = text[: _closes_again(text, site)]
     text = text[: _repeats_next_line(text, site)]
     text = text[: _leaves_block(text, site)]
@@ -100,6 +103,27 @@ def whole_lines(raw: str) -> str:
     """
     line_end = max(raw.rfind("\n"), raw.rfind("\r"))
     return raw[:line_end] if raw[: max(line_end, 0)].strip() else raw
+
+
+def _line_to_complete(text: str, site: Site) -> int:
+    """Return where ``text`` ends the line that is being typed.
+
+    Somebody in the midst of a line is shown that line: it is what can be judged at a glance, and it
+    is there soonest. After an indentation, or behind a line that opens a block, more may come.
+    """
+    before = site.line_before.strip()
+    if not before:
+        return len(text)
+    first = re.search(r"[\r\n]", text)
+    if first is None:
+        return len(text)
+    if text[: first.start()].strip():
+        return first.start()
+    if before.endswith(_BLOCK_OPENERS):
+        return len(text)
+    # The line was complete: one more is offered.
+    following = _WHOLE_LINE.match(text, first.start())
+    return following.end() - 1 if following else len(text)
 
 
 def _closes_again(text: str, site: Site) -> int:

@@ -1,0 +1,152 @@
+"""Where the prompt stays split while somebody types: the policy of when to move that place.
+
+A fill-in-the-middle prompt is ``prefix, suffix, middle``. Split at the cursor, every key changes
+the prefix, and all of the suffix behind it has to be computed anew. Split at an **anchor** that
+stays, what is typed since is the beginning of the middle: a key only appends. The figures by which
+the places were chosen are in ``benchmarks/results/anchoring.json``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Anchors", "Split", "fresh"]
+
+# Far more than any prompt holds, and little enough to copy at every keystroke.
+_WINDOW_CHARACTERS = 64 * 1024
+
+# A new anchor lies so many lines above the cursor, if they are not long.
+_LINES_ABOVE = 4
+_FRESH_CHARACTERS = 320
+
+# What is typed has its room in a prompt: beyond the first of these the anchor moves in the next
+# pause, beyond the second at once.
+_LONG_CHARACTERS = 480
+_MAX_TYPED_CHARACTERS = 640
+
+# Brackets and quotes that an editor puts behind the cursor by itself. The model is shown the text
+# without them: it writes them, and the cut drops what is there already.
+_CLOSERS = re.compile(r"[)\]}>'\"`]{1,8}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The text around a cursor as a model is shown it: ``typed`` stands between the two others.
+
+    ``start`` is the offset of ``typed`` in the document.
+    """
+
+    prefix: str
+    typed: str
+    suffix: str
+    start: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the anchor should move when there is time for it."""
+        return len(self.typed) > _LONG_CHARACTERS
+
+
+class Anchors:
+    """Remembers for each document where its prompt is split."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, Split] = {}
+
+    def split(self, uri: str, text: str, cursor: int) -> Split:
+        """Split ``text`` for the cursor; the anchor moves only if it no longer fits."""
+        split = self.look(uri, text, cursor)
+        self._splits[uri] = split
+        return split
+
+    def look(self, uri: str, text: str, cursor: int) -> Split:
+        """Return what ``split`` would, and leave the anchor where it is."""
+        anchor = self._splits.get(uri)
+        if anchor is not None and _fits(anchor, text, cursor):
+            return Split(
+                prefix=anchor.prefix,
+                typed=text[anchor.start : cursor],
+                suffix=anchor.suffix,
+                start=anchor.start,
+            )
+        return fresh(text, cursor)
+
+    def move(self, uri: str, split: Split) -> None:
+        """Move the anchor of a document: its prompt at the new place is computed."""
+        self._splits[uri] = split
+
+    def forget(self, uri: str) -> None:
+        """Forget a document."""
+        self._splits.pop(uri, None)
+
+
+def fresh(text: str, cursor: int) -> Split:
+    """Split some whole lines above the cursor.
+
+    Then the model goes on with a text that is under way: that was more often exact than any nearer
+    split, and line ends can be typed with the split where it is. A split in the midst of a line is
+    the last resort.
+    """
+    start = _line_start(text, cursor, max(cursor - _MAX_TYPED_CHARACTERS, 0))
+    if start is None:
+        start = cursor
+    else:
+        start = _lines_above(text, start, max(cursor - _FRESH_CHARACTERS, 0))
+    return Split(
+        prefix=_last_lines(text, start),
+        typed=text[start:cursor],
+        suffix=_first_lines(text, cursor),
+        start=start,
+    )
+
+
+def _lines_above(text: str, start: int, least: int) -> int:
+    """Return the start of a line some lines above that at ``start``, at ``least`` or behind it."""
+    for _ in range(_LINES_ABOVE):
+        above = _line_start(text, start - 1, least) if start > least else None
+        if above is None:
+            break
+        start = above
+    return start
+
+
+def _line_start(text: str, offset: int, least: int) -> int | None:
+    """Return where the line that holds ``offset`` starts, if that is at ``least`` or behind it."""
+    # One character more: a line end right before ``least`` makes a line start there.
+    looked = max(least - 1, 0)
+    end = max(text.rfind("\n", looked, offset), text.rfind("\r", looked, offset))
+    return end + 1 if end >= 0 or least == 0 else None
+
+
+def _fits(anchor: Split, text: str, cursor: int) -> bool:
+    if not anchor.start <= cursor <= anchor.start + _MAX_TYPED_CHARACTERS:
+        return False
+    # startswith and endswith with bounds compare in place, without a copy of the window.
+    if not text.endswith(anchor.prefix, 0, anchor.start):
+        return False
+    closers = _CLOSERS.match(text, cursor)
+    ends = range(cursor, (cursor if closers is None else closers.end()) + 1)
+    # The second look is for text that was put behind a suffix that came to the end of the file.
+    return any(
+        text.startswith(anchor.suffix, end) and _first_lines(text, end) == anchor.suffix
+        for end in ends
+    )
+
+
+def _last_lines(text: str, end: int) -> str:
+    """Return the whole lines of the window before ``end``, or the window if it has no line end."""
+    start = max(end - _WINDOW_CHARACTERS, 0)
+    if start == 0:
+        return text[:end]
+    line_end = text.find("\n", start, end)
+    return text[start if line_end < 0 else line_end + 1 : end]
+
+
+def _first_lines(text: str, start: int) -> str:
+    """Return the whole lines of the window after ``start``, or the window without a line end."""
+    end = start + _WINDOW_CHARACTERS
+    if end >= len(text):
+        return text[start:]
+    line_end = text.rfind("\n", start, end)
+    return text[start : end if line_end < 0 else line_end + 1]

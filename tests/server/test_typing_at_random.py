@@ -1,0 +1,130 @@
+"""Somebody types, deletes, jumps and accepts at random: what must hold whatever they do."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midfill_engine.types import CompletionRequest
+from midfill_server.pipeline import Completion, Query
+from midfill_server.scheduler import SupersededError
+from tests.server.desk import Desk, tell, turns
+
+TRUTH = "def f(a):\n    return g(a, [1])\n\n\nprint(f('x'))\n"
+
+Edit = tuple[str, int]
+
+
+def oracle(said: list[tuple[str, str]]) -> Callable[[CompletionRequest], str]:
+    """Return a script that often knows how the text goes on; what it says is kept in ``said``."""
+
+    def script(request: CompletionRequest) -> str:
+        before = request.prefix + request.typed
+        luck = zlib.crc32(f"{before}|{request.suffix}".encode())
+        tail = before[-4:]
+        place = TRUTH.find(tail) if tail else 0
+        if luck % 4 == 0 or place < 0:
+            text = ("", "a)", "x = (1\ny = 2\n", "  \n")[luck // 4 % 4]
+        else:
+            text = TRUTH[place + len(tail) :][: luck // 4 % 30]
+        if request.max_tokens:
+            said.append((before, text))
+        return text
+
+    return script
+
+
+@dataclass
+class Writer:
+    """A document, a cursor in it, and the ghost text that is on the screen there."""
+
+    desk: Desk
+    said: list[tuple[str, str]]
+    line_end: str
+    text: str = ""
+    cursor: int = 0
+    ghost: str = ""
+    waiting: list[asyncio.Task[Completion]] = field(default_factory=list)
+
+    def insert(self, keys: str, behind: str = "") -> None:
+        keys = keys.replace("\n", self.line_end)
+        self.text = self.text[: self.cursor] + keys + behind + self.text[self.cursor :]
+        self.cursor += len(keys)
+
+    def ask(self) -> asyncio.Task[Completion]:
+        shown: list[str] = [""]
+
+        def on_text(text: str) -> None:
+            assert text.startswith(shown[-1])
+            shown.append(text)
+
+        query = Query(uri="a", text=self.text, cursor=self.cursor)
+        return asyncio.ensure_future(self.desk.completer.complete(query, on_text))
+
+    async def look(self) -> None:
+        """Ask, and see that the answer is one that the model has given for this place."""
+        completion = await self.ask()
+        for earlier in await asyncio.gather(*self.waiting, return_exceptions=True):
+            assert isinstance(earlier, Completion | SupersededError | asyncio.CancelledError)
+        self.waiting.clear()
+        self.ghost = completion.text
+        whole = self.text[: self.cursor].replace("\r\n", "\n") + self.ghost
+        assert not self.ghost or any(
+            whole.startswith(before.replace("\r\n", "\n"))
+            and (before.replace("\r\n", "\n") + text).startswith(whole)
+            for before, text in self.said
+        )
+
+    async def do(self, kind: str, number: int) -> None:
+        if kind == "along" and self.ghost.strip():
+            before = self.ghost
+            self.insert(self.ghost[0])
+            await self.look()
+            # What agrees does not change what is shown.
+            assert self.ghost == before[1:] or not before[1:].strip()
+        elif kind == "accept":
+            self.insert(self.ghost)
+        elif kind == "key":
+            self.insert("a(1\n ')"[number % 7])
+        elif kind == "bracket":
+            self.insert("(['"[number % 3], ")]'"[number % 3])
+        elif kind == "delete":
+            start = max(self.cursor - 1 - number % 4, 0)
+            self.text, self.cursor = self.text[:start] + self.text[self.cursor :], start
+        elif kind == "jump":
+            self.cursor = number % (len(self.text) + 1)
+            self.desk.completer.rest(Query(uri="a", text=self.text, cursor=self.cursor))
+        elif kind == "time":
+            self.desk.timers.elapse(number % 3 * 0.12)
+        elif kind == "hurry":
+            self.waiting.append(self.ask())
+            await turns(number % 5)
+            if number % 2:
+                self.waiting[-1].cancel()
+            self.insert("a")
+        await self.look()
+
+
+kinds = st.sampled_from(
+    ["along", "along", "along", "accept", "key", "bracket", "delete", "jump", "time", "hurry"]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(edits=st.lists(st.tuples(kinds, st.integers(0, 200)), max_size=40), crlf=st.booleans())
+def test_every_answer_is_one_that_the_model_gave_for_this_text(
+    edits: Sequence[Edit], crlf: bool
+) -> None:
+    said: list[tuple[str, str]] = []
+
+    async def story(desk: Desk) -> None:
+        writer = Writer(desk, said, "\r\n" if crlf else "\n", text="\r\n" if crlf else "\n")
+        for kind, number in edits:
+            await writer.do(kind, number)
+
+    tell(story, oracle(said))
