@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-reference lint format model bench clean
+.PHONY: help demo test test-fast test-reference lint format model bench bench-keystrokes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ bench: $(VENV)/.dev ## Measure speed and memory (LLAMA_BENCH=path compares with 
 	$(BIN)/midfill models pull qwen2.5-coder-1.5b
 	$(BIN)/python -m benchmarks.latency $(if $(LLAMA_BENCH),--llama-bench $(LLAMA_BENCH)) $(ARGS)
 
+bench-keystrokes: $(VENV)/.bench ## Type into the server and into llama.vim's (LLAMA_SERVER=path, DATA=dir)
+	$(BIN)/midfill models pull qwen2.5-coder-0.5b
+	$(BIN)/midfill models pull qwen2.5-coder-1.5b
+	$(BIN)/python -m benchmarks.keystrokes $(if $(LLAMA_SERVER),--llama-server $(LLAMA_SERVER)) \
+		$(if $(DATA),--data $(DATA)) --json benchmarks/results/keystrokes.json \
+		--plot benchmarks/results/keystrokes.png $(ARGS)
+
 clean: ## Delete the environment and what tools left (models stay)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
 
@@ -72,6 +79,11 @@ $(VENV)/.run: $(VENV)/.python pyproject.toml
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --editable ".[cpu,websocket]" --group test --group lint
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing what the plots need"
+	@$(BIN)/python -m pip install --quiet --group bench
 	@touch $@
 
 $(VENV)/.reference: $(VENV)/.dev

@@ -63,7 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     with server:
         started_s = time.monotonic()
-        server.initialize({"streaming": True, "model": args.model, "download": True})
+        server.initialize(
+            {
+                "streaming": True,
+                "model": args.model,
+                "download": True,
+                "engine": {"stand_in": "never"},
+            }
+        )
         shown: list[Shown] = []
         first_s = 0.0
         for site in SITES:

