@@ -17,7 +17,7 @@ from midfill_engine.decode.pace import StepCosts
 from midfill_engine.engine import Engine
 from midfill_engine.errors import DiskFullError, ModelError, ModelMissingError
 from midfill_engine.local import LoadedModel, LocalEngine
-from midfill_engine.machine import probe_machine, watch_processor
+from midfill_engine.machine import BUSY_PERCENT, probe_machine, watch_processor
 from midfill_engine.onnx.convert import CONVERTER_VERSION, OnnxManifest, convert
 from midfill_engine.onnx.layouts import find_layout
 from midfill_engine.options import EngineOptions
@@ -311,14 +311,22 @@ def _load(folder: Path, threads: int | None) -> tuple[Backend, Tokenizer]:
 
 
 def remembered_speed(backend: Backend, folder: Path) -> Speed:
-    """Return the speed measured on this machine; measure it now if it never was."""
+    """Return the speed measured on this machine; measure it now if it never was.
+
+    What was measured while others used the machine is measured again once they do not: costs,
+    and with them the length of prompts and drafts, are predicted from it.
+    """
     fingerprint = probe_machine().fingerprint
     speed = load_speed(folder, fingerprint)
     # Notes of an earlier version may not say what wide steps cost.
-    if speed is None or not speed.steps_ms:
-        busy_percent = watch_processor()
-        speed = replace(measure_speed(backend, fingerprint), busy_percent=busy_percent)
-        save_speed(folder, speed)
+    usable = speed is not None and bool(speed.steps_ms)
+    if speed is not None and usable and speed.busy_percent <= BUSY_PERCENT:
+        return speed
+    busy_percent = watch_processor()
+    if speed is not None and usable and busy_percent > BUSY_PERCENT:
+        return speed
+    speed = replace(measure_speed(backend, fingerprint), busy_percent=busy_percent)
+    save_speed(folder, speed)
     return speed
 
 

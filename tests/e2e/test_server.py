@@ -64,18 +64,52 @@ def test_the_text_grows_and_ends_as_the_answer(server: LspClient) -> None:
     assert items[0]["insertText"].startswith(grown[-1].rstrip())
 
 
-def test_asking_again_computes_nothing_but_the_last_token(server: LspClient) -> None:
+def insert(server: LspClient, uri: str, version: int, before: str, text: str) -> str:
+    """Type ``text`` after ``before``, the text up to the cursor; return what is before it now."""
+    at = {"line": before.count("\n"), "character": len(before) - (before.rfind("\n") + 1)}
+    server.change(uri, version, {"range": {"start": at, "end": at}, "text": text})
+    return before + text
+
+
+def test_asking_again_makes_no_work(server: LspClient) -> None:
     uri = "file:///made/again.py"
     before = "import os\n\ndef size(path):\n    return os."
     server.open(uri, before)
     first = items_at(server, uri, before)
     assert items_at(server, uri, before) == first
     stats = last_stats(server)
-    assert stats["reusedTokens"] == stats["promptTokens"] - 1
-    assert stats["prefilledTokens"] == 1
+    assert (stats["source"], stats["promptTokens"]) == ("typed-through", 0)
 
 
-def test_going_back_to_another_file_computes_nothing_anew(server: LspClient) -> None:
+def test_what_is_typed_along_the_text_makes_no_work(server: LspClient) -> None:
+    uri = "file:///made/along.py"
+    before, behind = "def add(a, b):\n    return a ", "\n\nprint(add(1, 2))\n"
+    server.open(uri, before + behind)
+    (item,) = items_at(server, uri, before)
+    text = item["insertText"]
+    for version, character in enumerate(text[:-1], start=2):
+        before = insert(server, uri, version, before, character)
+        (item,) = items_at(server, uri, before)
+        assert item["insertText"] == text[version - 1 :]
+        assert last_stats(server)["source"] == "typed-through"
+
+
+def test_a_key_that_differs_computes_a_few_tokens(server: LspClient) -> None:
+    uri = "file:///made/differs.py"
+    head = "".join(f"def number_{n}(value):\n    return value * {n}\n\n" for n in range(40))
+    before, behind = head + "def half(value):\n    return ", "\n\nprint(half(3), number_7(1))\n"
+    server.open(uri, before + behind)
+    items_at(server, uri, before)
+    for version, character in enumerate("zq = zz", start=2):
+        before = insert(server, uri, version, before, character)
+        items_at(server, uri, before)
+        stats = last_stats(server)
+        if stats["source"] == "model":
+            assert stats["prefilledTokens"] <= 4, character
+            assert stats["promptTokens"] > 100
+
+
+def test_going_back_to_another_file_computes_a_few_tokens(server: LspClient) -> None:
     texts = {
         "file:///made/one.py": "def area(width, height):\n    return ",
         "file:///made/two.py": "import json\n\ndef load(path):\n    return json.",
@@ -84,10 +118,11 @@ def test_going_back_to_another_file_computes_nothing_anew(server: LspClient) -> 
         server.open(uri, text)
         items_at(server, uri, text)
     for uri, text in texts.items():
-        items_at(server, uri, text)
+        items_at(server, uri, insert(server, uri, 2, text, "zz"))
         stats = last_stats(server)
         assert stats["uri"] == uri
-        assert stats["prefilledTokens"] == 1
+        assert stats["source"] == "model"
+        assert stats["prefilledTokens"] <= 4
 
 
 def test_text_like_a_marker_is_only_text(server: LspClient) -> None:
