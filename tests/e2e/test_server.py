@@ -110,9 +110,10 @@ def test_a_key_that_differs_computes_a_few_tokens(server: LspClient) -> None:
 
 
 def test_going_back_to_another_file_computes_a_few_tokens(server: LspClient) -> None:
+    head = "".join(f"def number_{n}(value):\n    return value * {n}\n\n" for n in range(20))
     texts = {
-        "file:///made/one.py": "def area(width, height):\n    return ",
-        "file:///made/two.py": "import json\n\ndef load(path):\n    return json.",
+        "file:///made/one.py": head + "def area(width, height):\n    return ",
+        "file:///made/two.py": "import json\n\n" + head + "def load(path):\n    return json.",
     }
     for uri, text in texts.items():
         server.open(uri, text)
