@@ -34,7 +34,7 @@ _THEME = "ansi_dark"
 _WIDTH = 96
 _LEXERS = {"cpp": "cpp", "go": "go", "python": "python", "rust": "rust", "typescript": "ts"}
 _ANSWER_S = 120.0
-_POLL_S = 0.05
+_POLL_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
