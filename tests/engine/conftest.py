@@ -9,5 +9,5 @@ from midfill_engine import loading
 
 @pytest.fixture(autouse=True)
 def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the machine be quiet: watching it takes half a second at each first loading of a model."""
+    """Call the machine quiet: watching it takes half a second whenever a model is loaded first."""
     monkeypatch.setattr(loading, "watch_processor", lambda: 0.0)
