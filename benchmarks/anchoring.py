@@ -146,15 +146,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--problems", type=int, default=60, help="lines of each set (default 60)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, help="threads that compute (default: all cores)")
+    parser.add_argument(
+        "--split", action="append", choices=tuple(SPLITS), help="may be repeated; all"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the line of JSON here")
     args = parser.parse_args(argv)
     engine = open_engine(EngineOptions(model=args.model, threads=args.threads), silent)
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    exact = {name: dict[str, list[bool]]() for name in SPLITS}
+    exact = {name: dict[str, list[bool]]() for name in args.split or SPLITS}
     try:
         for number, problem in enumerate(problems(args.data, args.problems, args.seed), start=1):
-            for name in SPLITS:
+            for name in exact:
                 exact[name].setdefault(problem.kind, []).append(is_exact(engine, problem, name))
             print(f"\r{number} cases", end="", file=sys.stderr, flush=True)
     except KeyboardInterrupt:

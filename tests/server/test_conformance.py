@@ -13,7 +13,15 @@ URI = "file:///project/a.py"
 PROGRESS = "midfill/inlineCompletionProgress"
 STATS = "midfill/completionStats"
 
-transports = pytest.mark.parametrize("transport", ["stdio", "tcp", "ws"])
+# A server of its own for each: over stdio always, over the others where there is time.
+transports = pytest.mark.parametrize(
+    "transport",
+    [
+        "stdio",
+        pytest.param("tcp", marks=pytest.mark.slow),
+        pytest.param("ws", marks=pytest.mark.slow),
+    ],
+)
 
 
 @pytest.fixture(autouse=True)

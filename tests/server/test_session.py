@@ -175,14 +175,14 @@ def test_a_request_waits_for_the_model_only_so_long(start: StartServer) -> None:
     assert client.received == []
 
 
-@pytest.mark.parametrize("transport", ["stdio", "tcp"])
+@pytest.mark.parametrize("transport", ["stdio", pytest.param("tcp", marks=pytest.mark.slow)])
 def test_goodbye_during_a_generation(start: StartServer, transport: str) -> None:
     client = start(transport)
     begin_slow_completion(client)
     assert client.shutdown(timeout_s=5) == 0
 
 
-@pytest.mark.parametrize("transport", ["stdio", "tcp"])
+@pytest.mark.parametrize("transport", ["stdio", pytest.param("tcp", marks=pytest.mark.slow)])
 def test_a_client_that_dies_during_a_generation(start: StartServer, transport: str) -> None:
     client = start(transport)
     begin_slow_completion(client)

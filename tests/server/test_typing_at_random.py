@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from midfill_engine.types import CompletionRequest
 from midfill_server.pipeline import Completion, Query
 from midfill_server.scheduler import SupersededError
 from tests.server.desk import Desk, tell, turns
+
+pytestmark = pytest.mark.slow
 
 TRUTH = "def f(a):\n    return g(a, [1])\n\n\nprint(f('x'))\n"
 
