@@ -8,8 +8,9 @@ the places were chosen are in ``benchmarks/results/anchoring-0.5b.json``.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+
+from midfill_server.closers import ends_of_closers
 
 __all__ = ["Anchors", "Split", "fresh"]
 
@@ -24,10 +25,6 @@ _FRESH_CHARACTERS = 320
 # pause, beyond the second at once.
 _LONG_CHARACTERS = 480
 _MAX_TYPED_CHARACTERS = 640
-
-# Brackets and quotes that an editor puts behind the cursor by itself. The model is shown the text
-# without them: it writes them, and the cut drops what is there already.
-_CLOSERS = re.compile(r"[)\]}>'\"`]{1,8}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +122,11 @@ def _fits(anchor: Split, text: str, cursor: int) -> bool:
     # startswith and endswith with bounds compare in place, without a copy of the window.
     if not text.endswith(anchor.prefix, 0, anchor.start):
         return False
-    closers = _CLOSERS.match(text, cursor)
-    ends = range(cursor, (cursor if closers is None else closers.end()) + 1)
-    # The second look is for text that was put behind a suffix that came to the end of the file.
+    # The model is shown the text without what an editor closed: it writes that, and the cut drops
+    # what is there already. The second look is for text that was put behind a suffix that came to the end of the file.
     return any(
         text.startswith(anchor.suffix, end) and _first_lines(text, end) == anchor.suffix
-        for end in ends
+        for end in ends_of_closers(text, cursor)
     )
 
 

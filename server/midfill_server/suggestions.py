@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from midfill_engine.types import FinishReason
+from midfill_server.closers import ends_of_closers
 
 __all__ = ["Suggestion", "Suggestions"]
 
@@ -21,7 +22,6 @@ _MOST = 250
 _BEFORE_CHARACTERS = 2048
 _AFTER_CHARACTERS = 1024
 
-_CLOSERS = re.compile(r"[)\]}>'\"`]{1,8}")
 _LINE_END = re.compile(r"\r?\n")
 _OPENER_OF = {")": "(", "]": "[", "}": "{", ">": "<"}
 
@@ -41,7 +41,7 @@ class Suggestion:
     ahead: bool = False
     text: str = ""
     done: bool = False
-    finish: FinishReason | None = field(default=None)
+    finish: FinishReason | None = None
     model_id: str = ""
 
     @classmethod
@@ -79,12 +79,10 @@ class Suggestion:
         """Return what an editor has put behind the cursor since; ``None`` at another place."""
         if not text.endswith(self.before, 0, self.start):
             return None
-        found = _CLOSERS.match(text, cursor)
-        for size in range((found.end() - cursor if found else 0) + 1):
-            end = cursor + size + len(self.after)
-            whole = len(self.after) == _AFTER_CHARACTERS or end == len(text)
-            if whole and text.startswith(self.after, cursor + size):
-                return text[cursor : cursor + size]
+        for end in ends_of_closers(text, cursor):
+            whole = len(self.after) == _AFTER_CHARACTERS or end + len(self.after) == len(text)
+            if whole and text.startswith(self.after, end):
+                return text[cursor:end]
         return None
 
 
