@@ -18,7 +18,14 @@ from midfill_engine.engine import Engine
 from midfill_engine.types import FinishReason, Timings
 from midfill_server.anchors import Anchors, Split, fresh
 from midfill_server.pipeline import Completion, Query, complete, prefetch
-from midfill_server.scheduler import CallLater, Priority, Scheduler, SupersededError, Timer
+from midfill_server.scheduler import (
+    CallLater,
+    Priority,
+    Scheduler,
+    SupersededError,
+    Timer,
+    call_later_on_loop,
+)
 from midfill_server.source import Source
 from midfill_server.suggestions import Suggestion, Suggestions
 
@@ -78,7 +85,7 @@ class Completer:
     def __init__(self, scheduler: Scheduler, *, call_later: CallLater | None = None) -> None:
         self.foresight = Foresight()
         self._scheduler = scheduler
-        self._call_later = call_later or _on_the_loop
+        self._call_later = call_later or call_later_on_loop
         self._anchors = Anchors()
         self._suggestions = Suggestions()
         self._running: list[_Generation] = []
@@ -365,7 +372,3 @@ def _accepted(query: Query, shown: str) -> Query:
         pause_s=0.0,
         awaited=False,
     )
-
-
-def _on_the_loop(delay_s: float, callback: Callable[[], None]) -> Timer:
-    return asyncio.get_running_loop().call_later(delay_s, callback)

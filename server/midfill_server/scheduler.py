@@ -37,6 +37,7 @@ __all__ = [
     "Scheduler",
     "SupersededError",
     "Timer",
+    "call_later_on_loop",
 ]
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ class Scheduler:
         self._openings = 0
         self._arrivals = itertools.count()
         self._idle_release_s = idle_release_s
-        self._call_later = call_later or _call_later
+        self._call_later = call_later or call_later_on_loop
         self._idle_timer: Timer | None = None
         self._may_be_open = False
 
@@ -261,7 +262,8 @@ class Scheduler:
         self._worker.release()
 
 
-def _call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
+def call_later_on_loop(delay_s: float, callback: Callable[[], None]) -> Timer:
+    """Be the ``CallLater`` of the loop that runs."""
     return asyncio.get_running_loop().call_later(delay_s, callback)
 
 
