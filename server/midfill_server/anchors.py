@@ -123,7 +123,8 @@ def _fits(anchor: Split, text: str, cursor: int) -> bool:
     if not text.endswith(anchor.prefix, 0, anchor.start):
         return False
     # The model is shown the text without what an editor closed: it writes that, and the cut drops
-    # what is there already. The second look is for text that was put behind a suffix that came to the end of the file.
+    # what is there already. The second look is for text that was put behind a suffix that came to
+    # the end of the file.
     return any(
         text.startswith(anchor.suffix, end) and _first_lines(text, end) == anchor.suffix
         for end in ends_of_closers(text, cursor)
