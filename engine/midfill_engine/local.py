@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.cache.sequence import CachedSequence
@@ -57,6 +57,7 @@ class _Task:
     healed: bytes
     healed_tokens: int = 0
     typed_tokens: int
+    render_ms: float = 0.0
 
 
 class LocalEngine:
@@ -74,6 +75,7 @@ class LocalEngine:
         self._info = info
         self._drafter = drafter or NoDraft()
         self._clock = clock
+        self._latest: tuple[CompletionRequest, _Task] | None = None
         self._store = PrefixStore(model.backend, model.context_tokens, model.cache_bytes)
 
     @property
@@ -90,8 +92,7 @@ class LocalEngine:
     def stream(self, request: CompletionRequest, cancel: CancelToken) -> Iterator[Chunk]:
         """Yield the answer as it grows; see ``Engine.stream``."""
         started_s = self._clock()
-        task = self._task(request)
-        rendered_s = self._clock()
+        task = self._task(request, started_s)
         sequence = self._store.take(task.tokens, task.typed_tokens)
         reused_tokens = sequence.length
         tokenizer = self._model.tokenizer
@@ -117,7 +118,7 @@ class LocalEngine:
             generated_tokens=generated_tokens,
             drafted_tokens=outcome.drafted,
             accepted_tokens=outcome.accepted,
-            render_ms=(rendered_s - started_s) * 1000,
+            render_ms=task.render_ms,
             ttft_ms=None if first_s is None else (first_s - started_s) * 1000,
             decode_ms=0.0 if first_s is None else (ended_s - first_s) * 1000,
         )
@@ -126,7 +127,7 @@ class LocalEngine:
 
     def estimate(self, request: CompletionRequest) -> Cost:
         """Predict the cost from what is computed; see ``Engine.estimate``."""
-        tokens = self._task(request).tokens
+        tokens = self._task(request, self._clock()).tokens
         missing = len(tokens) - self._store.shared_with(tokens)
         speed = self._model.speed
         prefill_ms = 0.0 if speed is None else speed.completion_ms(missing, 0)
@@ -158,7 +159,18 @@ class LocalEngine:
             ),
         )
 
-    def _task(self, request: CompletionRequest) -> _Task:
+    def _task(self, request: CompletionRequest, began_s: float) -> _Task:
+        """Return ``request`` in tokens; asked again for the same one, without a second rendering.
+
+        What a request would cost is asked for right before it is computed. ``began_s``: now.
+        """
+        if self._latest is None or self._latest[0] is not request:
+            task = self._tokenised(request)
+            render_ms = (self._clock() - began_s) * 1000
+            self._latest = request, replace(task, render_ms=render_ms)
+        return self._latest[1]
+
+    def _tokenised(self, request: CompletionRequest) -> _Task:
         prompt = self._render(request)
         tokens, typed_tokens = prompt.tokens, prompt.healable_tokens
         start = len(tokens) - typed_tokens

@@ -303,6 +303,15 @@ def test_times_are_told_from_the_call_on() -> None:
     assert timings.tokens_per_s == pytest.approx(2.0)
 
 
+def test_a_request_is_rendered_once_for_its_cost_and_its_answer() -> None:
+    ticks = count()
+    engine = scripted(single_bytes("abc"), clock=lambda: float(next(ticks)))
+    engine.estimate(REQUEST)
+    timings = collect(engine, REQUEST)[2]
+    # The estimate: call 0, rendered 1. Then: call 2, first token 3, end 4.
+    assert (timings.render_ms, timings.ttft_ms, timings.decode_ms) == (1000, 1000, 1000)
+
+
 def test_what_was_typed_is_not_repeated() -> None:
     request = CompletionRequest(prefix="x = ", typed="ab", max_tokens=8)
     # After the middle marker the prompt goes on with what was typed.
