@@ -5,10 +5,12 @@ MidfillError
 │   ├── UnknownModelError        no such id in the registry; names the nearest
 │   ├── ModelMissingError        known, but not on this machine yet: says what to pull
 │   ├── ModelFormatError         the file is not what its name says, or of an unsupported kind
+│   ├── LicenceError             its licence has to be agreed to first: says where to read it
 │   └── IntegrityError           size or sha256 differs from the registry's
 ├── FetchError                   no source could deliver; one line per source that was tried
 ├── DiskFullError                not enough room: says how much is needed, and where
 ├── BackendUnavailableError      a runtime is not installed: says which extra to install
+├── OutOfMemoryError             the device has no room for a model or a cache: says what would fit
 ├── WorkCancelledError           fetching or converting was stopped by its cancel token
 └── RequestError                 the request itself cannot be served (too long, no such ability)
 
@@ -22,10 +24,12 @@ __all__ = [
     "DiskFullError",
     "FetchError",
     "IntegrityError",
+    "LicenceError",
     "MidfillError",
     "ModelError",
     "ModelFormatError",
     "ModelMissingError",
+    "OutOfMemoryError",
     "RequestError",
     "UnknownModelError",
     "WorkCancelledError",
@@ -52,6 +56,10 @@ class ModelFormatError(ModelError):
     """A model file is damaged, or of a kind that is not supported."""
 
 
+class LicenceError(ModelError):
+    """The user has not agreed to the model's licence yet."""
+
+
 class IntegrityError(ModelError):
     """A file's size or sha256 is not the one the registry promises."""
 
@@ -66,6 +74,10 @@ class DiskFullError(MidfillError):
 
 class BackendUnavailableError(MidfillError):
     """The runtime that a backend drives is not installed."""
+
+
+class OutOfMemoryError(MidfillError):
+    """A device has no room left for a model, a cache or a step; nothing is lost but the step."""
 
 
 class WorkCancelledError(MidfillError):

@@ -1,4 +1,4 @@
-"""Tiny seeded Qwen2 and Llama models, their references, and a toy that stands in for one.
+"""Tiny seeded models of every architecture, their references, and a toy that stands in for one.
 
 Weights are uniform numbers of a fixed generator, so the committed golden answers stay true on
 every machine. ``python tests/engine/tiny_models.py`` makes those anew, from transformers.
@@ -42,7 +42,7 @@ class TinyModel:
 
     @property
     def tied(self) -> bool:
-        return "output.weight" not in self.weights
+        return self.config.tied
 
 
 def _config(
@@ -67,10 +67,40 @@ def _config(
 
 # The tied Qwen2 is shaped like the real 0.5B: its width is no multiple of 128 or 256.
 _CONFIGS = {
-    "qwen2-tied": _config("qwen2", 7, 1, 32, layers=3, rope_theta=1e6, norm_epsilon=1e-6),
+    "qwen2-tied": _config(
+        "qwen2", 7, 1, 32, layers=3, rope_theta=1e6, norm_epsilon=1e-6, tied=True
+    ),
     "qwen2": _config("qwen2", 4, 2, 64, rope_theta=1e6, norm_epsilon=1e-6),
     "llama": _config("llama", 4, 4, 64),
     "llama-gqa": _config("llama", 8, 2, 32, rope_theta=1e6),
+    "llama-linear": _config("llama", 4, 4, 32, rope_theta=1e5, rope_factor=4.0),
+    "starcoder2": _config(
+        "starcoder2",
+        6,
+        2,
+        32,
+        norm="layer",
+        activation="gelu",
+        gated=False,
+        window=20,
+        tied=True,
+        rope_theta=1e5,
+    ),
+    "starcoder2-wide": _config(
+        "starcoder2", 4, 4, 32, norm="layer", activation="gelu", gated=False
+    ),
+    # Its heads together are wider than the model, as the real 7B's are.
+    "gemma": _config(
+        "gemma",
+        3,
+        1,
+        64,
+        hidden=160,
+        activation="gelu",
+        embedding_scale=160**0.5,
+        tied=True,
+        norm_epsilon=1e-6,
+    ),
 }
 TINY_MODELS = tuple(_CONFIGS)
 
@@ -89,27 +119,45 @@ def tiny_model(name: str) -> TinyModel:
     def vector(name: str, size: int, middle: float, spread: float) -> None:
         weights[name] = (middle + spread * (rng.random(size) - 0.5)).astype(np.float32)
 
+    def norm(name: str) -> None:
+        vector(f"{name}.weight", hidden, 1.0, 0.6)
+        if config.norm == "layer":
+            vector(f"{name}.bias", hidden, 0.0, 0.6)
+
+    everywhere = config.architecture == "starcoder2"
+
     hidden, query, key = (
         config.hidden,
         config.heads * config.head_dim,
         config.kv_heads * config.head_dim,
     )
-    matrix("token_embd.weight", config.vocab, hidden, gain=np.sqrt(hidden) * 0.5)
+    matrix(
+        "token_embd.weight",
+        config.vocab,
+        hidden,
+        gain=np.sqrt(hidden) * (0.5 if config.gated else 0.2) / config.embedding_scale,
+    )
     for layer in range(config.layers):
         at = f"blk.{layer}"
-        vector(f"{at}.attn_norm.weight", hidden, 1.0, 0.6)
+        norm(f"{at}.attn_norm")
         # Queries and keys are large, so that attention looks somewhere, and positions matter.
         for which, rows, gain in (("q", query, 2.0), ("k", key, 2.0), ("v", key, 1.0)):
             matrix(f"{at}.attn_{which}.weight", rows, hidden, gain)
-            if config.architecture == "qwen2":
+            if config.architecture == "qwen2" or everywhere:
                 vector(f"{at}.attn_{which}.bias", rows, 0.0, 2.0)
         matrix(f"{at}.attn_output.weight", hidden, query)
-        vector(f"{at}.ffn_norm.weight", hidden, 1.0, 0.6)
-        for which in ("gate", "up"):
+        if everywhere:
+            vector(f"{at}.attn_output.bias", hidden, 0.0, 0.3)
+        norm(f"{at}.ffn_norm")
+        for which in ("gate", "up") if config.gated else ("up",):
             matrix(f"{at}.ffn_{which}.weight", config.ffn, hidden, 1.5)
-        matrix(f"{at}.ffn_down.weight", hidden, config.ffn, 1.5)
-    vector("output_norm.weight", hidden, 1.0, 0.6)
-    if not name.endswith("tied"):
+        if everywhere:
+            vector(f"{at}.ffn_up.bias", config.ffn, 0.0, 0.3)
+        matrix(f"{at}.ffn_down.weight", hidden, config.ffn, 1.5 if config.gated else 4.0)
+        if everywhere:
+            vector(f"{at}.ffn_down.bias", hidden, 0.0, 0.3)
+    norm("output_norm")
+    if not config.tied:
         matrix("output.weight", config.vocab, hidden, 2.0)
     return TinyModel(name=name, config=config, weights=weights)
 
@@ -132,35 +180,63 @@ _OUTER_NAMES = {
 }
 
 
-def hub_name(name: str) -> str:
+_CLASSES = {
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "starcoder2": "Starcoder2ForCausalLM",
+    "gemma": "GemmaForCausalLM",
+}
+
+
+def hub_name(name: str, architecture: str = "llama") -> str:
     """The name that transformers gives a tensor."""
-    parts = name.split(".")
+    parts, inner = name.split("."), dict(_LAYER_NAMES)
+    if architecture == "starcoder2":
+        inner |= {"ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj"}
     if parts[0] == "blk":
-        return f"model.layers.{parts[1]}.{_LAYER_NAMES[parts[2]]}.{parts[3]}"
+        return f"model.layers.{parts[1]}.{inner[parts[2]]}.{parts[3]}"
     return f"{_OUTER_NAMES[parts[0]]}.{parts[1]}"
 
 
-def hub_config(model: TinyModel) -> dict[str, Any]:
-    config = model.config
+def hub_weights(model: TinyModel) -> dict[str, Floats]:
+    """The tensors of a Hugging Face checkpoint: Gemma's norm weights there lack their 1."""
+    architecture = model.config.architecture
+    missing = np.float32(architecture == "gemma")
     return {
+        hub_name(name, architecture): values - missing if name.endswith("norm.weight") else values
+        for name, values in model.weights.items()
+    }
+
+
+def hub_config(model: TinyModel) -> dict[str, Any]:
+    """``config.json`` as the architecture's own checkpoints have it."""
+    config = model.config
+    scaling = {"type": "linear", "factor": config.rope_factor}
+    fields = {
         "model_type": config.architecture,
-        "architectures": [
-            {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}[config.architecture]
-        ],
+        "architectures": [_CLASSES[config.architecture]],
         "hidden_size": config.hidden,
         "intermediate_size": config.ffn,
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
         "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
         "vocab_size": config.vocab,
         "max_position_embeddings": config.context_tokens,
         "rope_theta": config.rope_theta,
-        "rope_scaling": None,
-        "rms_norm_eps": config.norm_epsilon,
+        "rope_scaling": None if config.rope_factor == 1 else scaling,
         "tie_word_embeddings": model.tied,
-        "hidden_act": "silu",
-        "use_sliding_window": False,
     }
+    match config.architecture:
+        case "starcoder2":
+            own = {"norm_epsilon": config.norm_epsilon, "hidden_act": "gelu_pytorch_tanh"}
+            own |= {"sliding_window": config.window, "use_bias": True}
+        case "gemma":
+            own = {"rms_norm_eps": config.norm_epsilon, "hidden_act": "gelu_pytorch_tanh"}
+        case _:
+            own = {"rms_norm_eps": config.norm_epsilon, "hidden_act": "silu"}
+            own |= {"use_sliding_window": False}
+    return fields | own
 
 
 class ToyCache:
@@ -242,8 +318,7 @@ def transformers_model(model: TinyModel) -> Any:
         config._attn_implementation = "eager"
         reference = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         state = {
-            hub_name(name): torch.from_numpy(values.copy())
-            for name, values in model.weights.items()
+            name: torch.from_numpy(values.copy()) for name, values in hub_weights(model).items()
         }
         missing = reference.load_state_dict(state, strict=False).missing_keys
         assert set(missing) <= ({"lm_head.weight"} if model.tied else set()), missing

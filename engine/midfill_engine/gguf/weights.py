@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from midfill_engine.architectures import ARCHITECTURES
 from midfill_engine.errors import ModelFormatError
 from midfill_engine.gguf.blocks import dequantize, has_grid, unpack
 from midfill_engine.gguf.reader import GgufFile, MetaValue, TensorEntry, open_gguf
@@ -13,14 +14,12 @@ from midfill_engine.weights import Floats, ModelConfig, Rows
 
 __all__ = ["GgufWeights"]
 
-_INTERLEAVED = {"llama": True, "qwen2": False}
-
 
 class GgufWeights:
     """Reads tensors of one GGUF file; nothing is held between calls.
 
-    Raises ``ModelFormatError`` for architectures other than Llama and Qwen2, and for scaled
-    rotary positions, which the graph does not have.
+    Raises ``ModelFormatError`` for architectures not in ``ARCHITECTURES``, and for rotary
+    positions that are scaled other than linearly.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,29 +58,29 @@ class GgufWeights:
 
 def _read_config(file: GgufFile) -> ModelConfig:
     metadata = file.metadata
-    architecture = str(metadata.get("general.architecture", "unknown"))
-    if architecture not in _INTERLEAVED:
-        known = ", ".join(sorted(_INTERLEAVED))
+    name = str(metadata.get("general.architecture", "unknown"))
+    if name not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
         raise ModelFormatError(
-            f"{file.path.name} is a model of architecture {architecture!r}; "
-            f"only {known} can be converted."
+            f"{file.path.name} is a model of architecture {name!r}; only {known} can be converted."
         )
+    architecture = ARCHITECTURES[name]
 
     def number(key: str, default: float | None = None) -> float:
-        value: MetaValue | None = metadata.get(f"{architecture}.{key}", default)
+        value: MetaValue | None = metadata.get(f"{name}.{key}", default)
         if not isinstance(value, (int, float)):
-            raise ModelFormatError(f"{file.path.name} lacks {architecture}.{key}")
+            raise ModelFormatError(f"{file.path.name} lacks {name}.{key}")
         return float(value)
 
-    scaling = metadata.get(f"{architecture}.rope.scaling.type", "none")
-    if scaling != "none" or "rope_freqs.weight" in file.tensors:
-        raise ModelFormatError(f"{file.path.name} scales its rotary positions ({scaling})")
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None:
         raise ModelFormatError(f"{file.path.name} has no tensor token_embd.weight")
     hidden, heads = int(number("embedding_length")), int(number("attention.head_count"))
+    context = int(number("context_length"))
+    window = int(number("attention.sliding_window", architecture.gguf_window or context))
+    epsilon = "layer_norm_epsilon" if architecture.norm == "layer" else "layer_norm_rms_epsilon"
     return ModelConfig(
-        architecture=architecture,
+        architecture=name,
         layers=int(number("block_count")),
         hidden=hidden,
         ffn=int(number("feed_forward_length")),
@@ -89,8 +88,30 @@ def _read_config(file: GgufFile) -> ModelConfig:
         kv_heads=int(number("attention.head_count_kv", heads)),
         head_dim=int(number("attention.key_length", hidden // heads)),
         vocab=embedding.shape[0],
-        context_tokens=int(number("context_length")),
+        context_tokens=context,
         rope_theta=number("rope.freq_base", 10000.0),
-        rope_interleaved=_INTERLEAVED[architecture],
-        norm_epsilon=number("attention.layer_norm_rms_epsilon"),
+        rope_interleaved=architecture.gguf_interleaved,
+        norm_epsilon=number(f"attention.{epsilon}"),
+        rope_factor=_rope_factor(file, name),
+        norm=architecture.norm,
+        activation=architecture.activation,
+        gated=architecture.gated,
+        embedding_scale=hidden**0.5 if architecture.scales_embedding else 1.0,
+        # A window that the context never reaches is none.
+        window=window if 0 < window < context else None,
+        tied="output.weight" not in file.tensors,
     )
+
+
+def _rope_factor(file: GgufFile, architecture: str) -> float:
+    """By how much positions are divided; older files have one key for that, newer ones two."""
+    metadata = file.metadata
+    scaling = metadata.get(f"{architecture}.rope.scaling.type", "none")
+    factor = metadata.get(f"{architecture}.rope.scaling.factor")
+    if scaling == "none":
+        factor = metadata.get(f"{architecture}.rope.scale_linear", 1.0)
+    if scaling not in ("none", "linear") or "rope_freqs.weight" in file.tensors:
+        raise ModelFormatError(f"{file.path.name} scales its rotary positions ({scaling})")
+    if not isinstance(factor, (int, float)) or factor <= 0:
+        raise ModelFormatError(f"{file.path.name} lacks {architecture}.rope.scaling.factor")
+    return float(factor)
