@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from test_exactness import numpy_logits
 from tiny_files import bfloat16_bits, convert_to, mixed_types, write_gguf, write_safetensors
-from tiny_models import TINY_MODELS, TinyModel, hub_config, tiny_model
+from tiny_models import TINY_MODELS, TinyModel, hub_config, prompt_ids, tiny_model
 
+from midfill_engine.backends.onnx_backend import OnnxBackend
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import ModelError, ModelFormatError, WorkCancelledError
 from midfill_engine.gguf.weights import GgufWeights
@@ -49,6 +51,10 @@ def start(
     )
 
 
+def tiny_source(name: str, folder: Path) -> SafetensorsWeights:
+    return SafetensorsWeights(write_safetensors(tiny_model(name), folder / "hub"))
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -69,6 +75,34 @@ def test_the_manifest_says_what_was_made_of_what(tmp_path: Path) -> None:
     )
 
 
+def test_a_manifest_of_before_there_was_a_choice_is_still_valid(tmp_path: Path) -> None:
+    source = GgufWeights(write_gguf(MODEL, tmp_path / "m.gguf"))
+    (tmp_path / "out").mkdir()
+    manifest, path = start(source, tmp_path / "out"), tmp_path / "out" / "model.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    assert fields.pop("precision") == "float32"
+    newer = ("rope_factor", "norm", "activation", "gated", "embedding_scale", "window", "tied")
+    for name in newer:
+        fields["config"].pop(name)
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    assert OnnxManifest.read(tmp_path / "out") == manifest
+
+
+@pytest.mark.parametrize(("asked", "positions"), [(None, 512), (64, 64), (700, 700)])
+def test_a_cache_reaches_as_far_as_asked(asked: int | None, positions: int, tmp_path: Path) -> None:
+    folder = convert_to(tiny_source("llama", tmp_path), tmp_path / "out", positions=asked)
+    backend = OnnxBackend(folder, threads=1)
+    assert backend.new_cache(1 << 20).capacity == positions
+
+
+def test_positions_beyond_the_trained_ones_are_computed(tmp_path: Path) -> None:
+    folder = convert_to(tiny_source("llama", tmp_path), tmp_path / "out", positions=600)
+    tokens, backend = prompt_ids(tiny_model("llama"), 600), OnnxBackend(folder, threads=1)
+    logits = backend.forward(tokens, backend.new_cache(600), 1)
+    expected = numpy_logits(tiny_model("llama"), tokens)[-1:]
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
+
+
 def test_a_conversion_is_the_same_each_time(tmp_path: Path) -> None:
     source = GgufWeights(write_gguf(MODEL, tmp_path / "m.gguf", mixed_types))
     one, two = (convert_to(source, tmp_path / name, "int4") for name in ("one", "two"))
@@ -82,7 +116,7 @@ def test_a_damaged_manifest_is_no_conversion(text: str, tmp_path: Path) -> None:
     assert OnnxManifest.read(tmp_path) is None
 
 
-@pytest.mark.parametrize("name", ["qwen2", "qwen2-tied"])
+@pytest.mark.parametrize("name", TINY_MODELS)
 @pytest.mark.parametrize("layout", ["float32", "mixed"])
 def test_progress_ends_exactly_at_its_total(name: str, layout: str, tmp_path: Path) -> None:
     reports: list[Progress] = []
@@ -206,6 +240,49 @@ def test_other_architectures_are_refused(architecture: str, expected: str, tmp_p
         GgufWeights(write_gguf(model, tmp_path / "m.gguf"))
 
 
+def rewritten(path: Path, old: bytes, new: bytes) -> Path:
+    """The file with one of its names changed to another of the same length."""
+    assert len(old) == len(new)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_a_gguf_file_tells_the_whole_shape(name: str, tmp_path: Path) -> None:
+    model = tiny_model(name)
+    config = GgufWeights(write_gguf(model, tmp_path / "m.gguf")).config
+    narrow = float(np.float32(model.config.norm_epsilon))
+    interleaved = model.config.architecture == "llama"
+    assert config == replace(model.config, norm_epsilon=narrow, rope_interleaved=interleaved)
+
+
+def test_starcoder2_has_its_window_though_gguf_files_leave_it_out(tmp_path: Path) -> None:
+    model = tiny_model("starcoder2")
+    for context, window in ((4096, None), (16384, 4096)):
+        longer = replace(model, config=replace(model.config, context_tokens=context))
+        path = write_gguf(longer, tmp_path / "m.gguf")
+        rewritten(
+            path, b"starcoder2.attention.sliding_window", b"starcoder2.attention.sliding_wxxxxx"
+        )
+        assert GgufWeights(path).config.window == window
+
+
+def test_scaling_other_than_linear_is_refused(tmp_path: Path) -> None:
+    path = write_gguf(tiny_model("llama-linear"), tmp_path / "m.gguf")
+    assert GgufWeights(path).config.rope_factor == 4
+    # As long a name of a scaling that nobody knows.
+    with pytest.raises(ModelFormatError, match=r"rotary positions \(square\)"):
+        GgufWeights(rewritten(path, b"linear", b"square"))
+
+
+def test_scaling_without_a_factor_is_refused(tmp_path: Path) -> None:
+    path = write_gguf(tiny_model("llama-linear"), tmp_path / "m.gguf")
+    with pytest.raises(ModelFormatError, match=r"lacks llama\.rope\.scaling\.factor"):
+        GgufWeights(rewritten(path, b"rope.scaling.factor", b"rope.scaling.fxctor"))
+
+
 # Safetensors folders.
 
 
@@ -276,11 +353,13 @@ def edit(folder: Path, **changes: object) -> None:
     [
         ({"model_type": "mixtral"}, "'mixtral'"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, r"rotary positions \(llama3\)"),
-        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, r"rotary positions \(linear\)"),
+        ({"rope_scaling": {"type": "linear"}}, "does not say how far"),
         ({"rope_parameters": {"rope_type": "yarn"}}, r"rotary positions \(yarn\)"),
-        ({"use_sliding_window": True}, "sliding window"),
+        ({"use_sliding_window": True}, "in some layers only"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantised"),
-        ({"hidden_act": "gelu"}, "'gelu'"),
+        ({"hidden_act": "gelu"}, "'gelu', not 'silu'"),
+        ({"model_type": "starcoder2", "hidden_act": "gelu"}, "'gelu', not 'gelu_pytorch_tanh'"),
+        ({"model_type": "gemma", "hidden_activation": "relu"}, "'relu', not 'gelu_pytorch_tanh'"),
         ({"hidden_size": None}, "lacks hidden_size"),
         ({"num_hidden_layers": "two"}, "lacks num_hidden_layers"),
     ],
@@ -300,6 +379,34 @@ def test_newer_and_shorter_configurations_are_read(tmp_path: Path) -> None:
     edit(folder, rope_parameters=table, rope_theta=None, num_key_value_heads=None)
     config = SafetensorsWeights(folder).config
     assert (config.rope_theta, config.kv_heads) == (5e5, config.heads)
+
+
+@pytest.mark.parametrize("table", ["rope_scaling", "rope_parameters"])
+@pytest.mark.parametrize("key", ["type", "rope_type"])
+def test_linearly_scaled_positions_are_read(table: str, key: str, tmp_path: Path) -> None:
+    folder = write_safetensors(MODEL, tmp_path)
+    edit(folder, **{"rope_scaling": None, table: {key: "linear", "factor": 4.0}})
+    assert SafetensorsWeights(folder).config == replace(MODEL.config, rope_factor=4.0)
+
+
+@pytest.mark.parametrize(("window", "read"), [(20, 20), (511, 511), (512, None), (None, None)])
+def test_a_window_counts_where_the_context_is_longer(
+    window: int | None, read: int | None, tmp_path: Path
+) -> None:
+    folder = write_safetensors(tiny_model("starcoder2"), tmp_path)
+    fields = {**hub_config(tiny_model("starcoder2")), "sliding_window": window}
+    (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
+    assert SafetensorsWeights(folder).config.window == read
+
+
+def test_gemma_means_the_tanh_form_whatever_its_older_key_says(tmp_path: Path) -> None:
+    model = tiny_model("gemma")
+    folder = write_safetensors(model, tmp_path)
+    fields = {**hub_config(model), "hidden_act": "gelu", "hidden_activation": None}
+    # Its configurations leave out what is the default: that the head is the embedding.
+    del fields["tie_word_embeddings"]
+    (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
+    assert SafetensorsWeights(folder).config == model.config
 
 
 def test_pickled_checkpoints_are_never_opened(tmp_path: Path) -> None:

@@ -79,11 +79,22 @@ def _numpy_logits(model: TinyModel, tokens: tuple[int, ...]) -> Logits:
     weights = {name: values.astype(np.float64) for name, values in model.weights.items()}
     count, half = len(tokens), config.head_dim // 2
     frequencies = config.rope_theta ** -(np.arange(half) / half)
-    angles = np.arange(count)[:, None] * frequencies
+    angles = np.arange(count)[:, None] / config.rope_factor * frequencies
     turn = np.exp(1j * angles)[:, None, :]
 
+    behind = np.arange(count)[:, None] - np.arange(count)
+    hidden = (behind < 0) | (behind >= (config.window or count))
+
     def norm(x: np.ndarray, name: str) -> np.ndarray:
-        return x / np.sqrt((x**2).mean(-1, keepdims=True) + config.norm_epsilon) * weights[name]
+        if config.norm == "layer":
+            x = x - x.mean(-1, keepdims=True)
+        scaled = x / np.sqrt((x**2).mean(-1, keepdims=True) + config.norm_epsilon)
+        return scaled * weights[f"{name}.weight"] + weights.get(f"{name}.bias", 0.0)
+
+    def act(x: np.ndarray) -> np.ndarray:
+        if config.activation == "silu":
+            return x / (1 + np.exp(-x))
+        return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
     def linear(x: np.ndarray, name: str) -> np.ndarray:
         return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0.0)
@@ -95,27 +106,26 @@ def _numpy_logits(model: TinyModel, tokens: tuple[int, ...]) -> Logits:
     def heads(x: np.ndarray, name: str, count_heads: int) -> np.ndarray:
         return linear(x, name).reshape(count, count_heads, config.head_dim)
 
-    x = weights["token_embd.weight"][list(tokens)]
+    x = weights["token_embd.weight"][list(tokens)] * config.embedding_scale
     for layer in range(config.layers):
         at = f"blk.{layer}"
-        normed = norm(x, f"{at}.attn_norm.weight")
+        normed = norm(x, f"{at}.attn_norm")
         q = rotate(heads(normed, f"{at}.attn_q", config.heads))
         k = rotate(heads(normed, f"{at}.attn_k", config.kv_heads))
         v = heads(normed, f"{at}.attn_v", config.kv_heads)
         k, v = (np.repeat(each, config.heads // config.kv_heads, axis=1) for each in (k, v))
         scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(config.head_dim)
-        scores += np.triu(np.full((count, count), -np.inf), 1)
+        scores[:, hidden] = -np.inf
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         scores /= scores.sum(-1, keepdims=True)
         mixed = np.einsum("hqk,khd->qhd", scores, v).reshape(count, -1)
         x = x + linear(mixed, f"{at}.attn_output")
-        normed = norm(x, f"{at}.ffn_norm.weight")
-        gate = linear(normed, f"{at}.ffn_gate")
-        x = x + linear(
-            gate / (1 + np.exp(-gate)) * linear(normed, f"{at}.ffn_up"), f"{at}.ffn_down"
-        )
+        normed = norm(x, f"{at}.ffn_norm")
+        inner = linear(normed, f"{at}.ffn_up")
+        inner = act(linear(normed, f"{at}.ffn_gate")) * inner if config.gated else act(inner)
+        x = x + linear(inner, f"{at}.ffn_down")
     head = "token_embd" if model.tied else "output"
-    return linear(norm(x, "output_norm.weight"), head).astype(np.float32)
+    return linear(norm(x, "output_norm"), head).astype(np.float32)
 
 
 def in_chunks(backend: OnnxBackend, tokens: list[int], chunk: int) -> Logits:
@@ -261,11 +271,12 @@ def as_laid_out(model: TinyModel, layout: WeightLayout) -> TinyModel:
         for name, values in model.weights.items()
     }
     head = model.weights.get("output.weight", model.weights["token_embd.weight"])
-    return replace(model, weights={**weights, "output.weight": left("output.weight", head)})
+    weights["output.weight"] = left("output.weight", head)
+    return replace(model, config=replace(model.config, tied=False), weights=weights)
 
 
 @pytest.mark.parametrize("layout", ["int8", "mixed", "int4", "int4-fine"])
-@pytest.mark.parametrize("name", ["qwen2-tied", "llama-gqa"])
+@pytest.mark.parametrize("name", ["qwen2-tied", "llama-gqa", "starcoder2", "gemma"])
 def test_a_layout_runs_on_the_weights_it_says_it_holds(
     name: str, layout: str, tmp_path: Path
 ) -> None:
@@ -277,7 +288,7 @@ def test_a_layout_runs_on_the_weights_it_says_it_holds(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["qwen2-tied", "llama-gqa"])
+@pytest.mark.parametrize("name", ["qwen2-tied", "llama-gqa", "starcoder2", "gemma"])
 def test_every_layout_stays_close_to_float32(name: str, layout: str, tmp_path: Path) -> None:
     model = stored_as(tiny_model(name), mixed_types)
     backend = OnnxBackend(

@@ -13,7 +13,8 @@ from tiny_files import converted_gguf
 from tiny_models import prompt_ids, tiny_model
 
 from midfill_engine.backends.onnx_backend import OnnxBackend
-from midfill_engine.errors import BackendUnavailableError, ModelFormatError
+from midfill_engine.backends.onnx_cache import HostMemory
+from midfill_engine.errors import BackendUnavailableError, ModelFormatError, OutOfMemoryError
 from midfill_engine.onnx.convert import OnnxManifest
 
 MODEL = tiny_model("qwen2")
@@ -151,6 +152,46 @@ def test_without_the_runtime_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'midfill\[cpu\]'"):
         OnnxBackend(folder)
+
+
+def test_a_cache_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(OutOfMemoryError, match="a cache of 1152921504606846976 tokens"):
+        HostMemory((1, 1, 1 << 60, 1), np.float32, 2)
+
+
+class FailingSession:
+    """Fails as the runtime does; which of its classes it raises is not ours to know."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def run_with_iobinding(self, iobinding: object) -> None:
+        raise RuntimeError(self._message)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Failed to allocate memory for requested buffer of size 123", OutOfMemoryError),
+        ("CUDA failure 2: out of memory ; GPU=0", OutOfMemoryError),
+        ("std::bad_alloc", OutOfMemoryError),
+        ("Non-zero status code returned while running MatMul node", RuntimeError),
+    ],
+)
+def test_a_step_without_memory_says_so_and_leaves_the_cache(
+    folder: Path, message: str, expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = OnnxBackend(folder, threads=1)
+    cache = backend.new_cache(8)
+    backend.forward(TOKENS[:2], cache, 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "_session", FailingSession(message))
+        with pytest.raises(expected, match=r"allocate|memory|bad_alloc|MatMul"):
+            backend.forward(TOKENS[2:4], cache, 1)
+    assert cache.length == 2
+    rows = backend.forward(TOKENS[2:4], cache, 1).copy()
+    alone = backend.forward(TOKENS[:4], backend.new_cache(8), 1)
+    np.testing.assert_allclose(rows, alone, atol=1e-4)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the library keeps its notes elsewhere")

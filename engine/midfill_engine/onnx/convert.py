@@ -13,6 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import WorkCancelledError
@@ -20,14 +23,16 @@ from midfill_engine.onnx.layouts import WeightLayout
 from midfill_engine.progress import Progress, ProgressSink
 from midfill_engine.weights import ModelConfig, WeightSource
 
-__all__ = ["CONVERTER_VERSION", "OnnxManifest", "convert"]
+__all__ = ["CONVERTER_VERSION", "OnnxManifest", "Precision", "convert"]
+
+Precision: TypeAlias = Literal["float32", "float16"]
 
 CONVERTER_VERSION = 2
 """Raised whenever the written files change; older conversions are then made anew."""
 
 _GRAPH, _DATA, _MANIFEST = "model.onnx", "model.bin", "model.json"
-# Rotary tables for more positions than any cache here holds would only cost memory.
-_MAX_POSITIONS = 32768
+# Rotary tables for more positions than a cache will hold only cost memory: 52 MB for 100,000.
+_USUAL_POSITIONS, _MAX_POSITIONS = 32768, 131072
 # Quantising runs in numpy, which releases the interpreter: two threads nearly halve the time,
 # and more would raise the peak memory for a step that is done once.
 _WORKERS = 2
@@ -35,13 +40,17 @@ _WORKERS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnnxManifest:
-    """What a converted folder holds, and the key under which it is valid."""
+    """What a converted folder holds, and the key under which it is valid.
+
+    ``precision`` is what the graph computes in: float32 for a processor, float16 for a GPU.
+    """
 
     source_sha256: str
     layout: str
     converter_version: int
     positions: int
     config: ModelConfig
+    precision: Precision = "float32"
 
     @staticmethod
     def read(folder: Path) -> OnnxManifest | None:
@@ -67,8 +76,14 @@ def convert(
     source_sha256: str,
     progress: ProgressSink,
     cancel: CancelToken,
+    precision: Precision = "float32",
+    positions: int | None = None,
 ) -> OnnxManifest:
     """Write ``source`` into ``folder``, which must exist and be nobody else's.
+
+    ``positions`` is how far a cache can reach, also beyond what the model was trained for
+    (131072 at most); ``None`` is its context, up to 32768. ``precision`` is float16 for graphs
+    that run on a GPU, whose attention knows nothing wider; the quantised weights are the same.
 
     Peak memory is a few slices of weights, whatever the model's size. Raises
     ``WorkCancelledError`` when cancelled, ``OSError`` when the disk is full.
@@ -79,18 +94,22 @@ def convert(
     from midfill_engine.onnx.writer import GraphWriter
 
     config = source.config
-    positions = min(config.context_tokens, _MAX_POSITIONS)
+    if positions is None:
+        positions = min(config.context_tokens, _USUAL_POSITIONS)
+    positions = min(positions, _MAX_POSITIONS)
     manifest = OnnxManifest(
         source_sha256=source_sha256,
         layout=layout.name,
         converter_version=CONVERTER_VERSION,
         positions=positions,
         config=config,
+        precision=precision,
     )
     (folder / _MANIFEST).unlink(missing_ok=True)
+    floats = np.float16 if precision == "float16" else np.float32
     count = _counter(source, layout, progress, cancel)
     with (folder / _DATA).open("w+b") as data, ThreadPoolExecutor(_WORKERS) as workers:
-        writer = GraphWriter(data, _DATA)
+        writer = GraphWriter(data, _DATA, floats=floats)
         build_graph(writer, MatrixStream(writer, source, layout, workers, count), config, positions)
         data.flush()
         os.fsync(data.fileno())
@@ -106,9 +125,8 @@ def _counter(
 ) -> Callable[[int], None]:
     """Make the callback that reports finished weights and stops a cancelled conversion."""
     config = source.config
-    attention = config.hidden * config.head_dim * 2 * (config.heads + config.kv_heads)
-    ffn = 3 * config.hidden * config.ffn
-    total = config.layers * (attention + ffn) + 2 * config.vocab * config.hidden
+    # A tied embedding is written twice: to look rows up in, and to multiply by.
+    total = config.matrix_weights + (config.vocab * config.hidden if config.tied else 0)
     done = 0
 
     def count(weights: int) -> None:

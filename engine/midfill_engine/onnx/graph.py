@@ -1,4 +1,4 @@
-"""The decoder graph: Llama and Qwen2, with keys and values written in place.
+"""The decoder graph of every ``ModelConfig``, with keys and values written in place.
 
 Inputs (batch is always 1; S new tokens, N wanted positions, C capacity of the cache):
 
@@ -6,11 +6,11 @@ Inputs (batch is always 1; S new tokens, N wanted positions, C capacity of the c
     wanted                 int64   [N]        positions in 0..S-1 whose logits are wanted
     seqlens_k              int32   [1]        total length after this step, minus one
     total_sequence_length  int32   []         total length after this step
-    past.L.key, past.L.value          float32 [1, kv_heads, C, head_dim]
+    past.L.key, past.L.value          [1, kv_heads, C, head_dim], the writer's type of floats
 
-Outputs: ``logits`` float32 ``[1, N, vocab]`` and ``present.L.key/value``, which the caller binds to
-the same memory as ``past``: ``GroupQueryAttention`` then writes only the new positions, and
-forgetting the last ones is nothing but passing a smaller length.
+Outputs: ``logits`` ``[1, N, vocab]``, float32 in any case, and ``present.L.key/value``, which the
+caller binds to the same memory as ``past``: ``GroupQueryAttention`` then writes only the new
+positions, and forgetting the last ones is nothing but passing a smaller length.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class MatrixWriter(Protocol):
         """Multiply by the matrices ``names``, stacked, and add their biases if there are any."""
         ...
 
-    def norm(self, name: str) -> str:
-        """Store a norm weight; returns its value name."""
+    def norm(self, name: str) -> tuple[str, ...]:
+        """Store a norm's weight, and its bias if it has one; returns their value names."""
         ...
 
 
@@ -50,21 +50,23 @@ class _Layers:
     weights: MatrixWriter
     config: ModelConfig
 
-    def first_norm(self, source: str, weight: str, output: str) -> None:
+    def first_norm(self, source: str, name: str, output: str) -> None:
+        operators = {"rms": "SimplifiedLayerNormalization", "layer": "LayerNormalization"}
         self.writer.add_node(
-            "SimplifiedLayerNormalization",
-            (source, self.weights.norm(weight)),
+            operators[self.config.norm],
+            (source, *self.weights.norm(name)),
             (output,),
             axis=-1,
             epsilon=self.config.norm_epsilon,
         )
 
-    def residual_norm(self, source: str, residual: str, weight: str, at: str) -> tuple[str, str]:
+    def residual_norm(self, source: str, residual: str, name: str, at: str) -> tuple[str, str]:
         """Add and normalise in one node; returns the names of (normalised, sum)."""
+        operators = {"rms": "SkipSimplifiedLayerNormalization", "layer": "SkipLayerNormalization"}
         outputs = (f"{at}.normed", "", "", f"{at}.sum")
         self.writer.add_node(
-            "SkipSimplifiedLayerNormalization",
-            (source, residual, self.weights.norm(weight)),
+            operators[self.config.norm],
+            (source, residual, *self.weights.norm(name)),
             outputs,
             contrib=True,
             epsilon=self.config.norm_epsilon,
@@ -78,12 +80,12 @@ class _Layers:
         self.weights.linear(normed, names, f"{at}.qkv")
         past = [f"past.{layer}.key", f"past.{layer}.value"]
         present = [f"present.{layer}.key", f"present.{layer}.value"]
+        shape = (1, config.kv_heads, "capacity", config.head_dim)
         for name in past:
-            shape = (1, config.kv_heads, "capacity", config.head_dim)
-            self.writer.add_input(name, np.float32, shape)
+            self.writer.add_input(name, self.writer.floats, shape)
         for name in present:
-            shape = (1, config.kv_heads, "capacity", config.head_dim)
-            self.writer.add_output(name, np.float32, shape)
+            self.writer.add_output(name, self.writer.floats, shape)
+        window = {} if config.window is None else {"local_window_size": config.window}
         self.writer.add_node(
             "GroupQueryAttention",
             (f"{at}.qkv", "", "", *past, "seqlens_k", "total_sequence_length", "cos", "sin"),
@@ -93,18 +95,30 @@ class _Layers:
             kv_num_heads=config.kv_heads,
             do_rotary=1,
             rotary_interleaved=int(config.rope_interleaved),
+            **window,
         )
         return f"{at}.heads"
 
     def ffn(self, normed: str, layer: int) -> str:
         at = f"blk.{layer}"
-        self.weights.linear(normed, (f"{at}.ffn_gate",), f"{at}.gate")
+        if self.config.gated:
+            self.weights.linear(normed, (f"{at}.ffn_gate",), f"{at}.gate")
         self.weights.linear(normed, (f"{at}.ffn_up",), f"{at}.up")
-        # QuickGelu with alpha 1 is SiLU, x * sigmoid(x), in one pass over memory.
-        self.writer.add_node("QuickGelu", (f"{at}.gate",), (f"{at}.act",), contrib=True, alpha=1.0)
-        self.writer.add_node("Mul", (f"{at}.act", f"{at}.up"), (f"{at}.inner",))
-        self.weights.linear(f"{at}.inner", (f"{at}.ffn_down",), f"{at}.down")
+        inner = self.activation(f"{at}.gate" if self.config.gated else f"{at}.up", f"{at}.act")
+        if self.config.gated:
+            self.writer.add_node("Mul", (inner, f"{at}.up"), (f"{at}.inner",))
+            inner = f"{at}.inner"
+        self.weights.linear(inner, (f"{at}.ffn_down",), f"{at}.down")
         return f"{at}.down"
+
+    def activation(self, source: str, output: str) -> str:
+        if self.config.activation == "silu":
+            # QuickGelu with alpha 1 is SiLU, x * sigmoid(x), in one pass over memory.
+            self.writer.add_node("QuickGelu", (source,), (output,), contrib=True, alpha=1.0)
+        else:
+            # The tanh form of GELU.
+            self.writer.add_node("FastGelu", (source,), (output,), contrib=True)
+        return output
 
     def only_wanted(self, source: str, output: str) -> str:
         self.writer.add_node("Gather", (source, "wanted"), (output,), axis=1)
@@ -122,9 +136,8 @@ def build_graph(
     writer.add_output("logits", np.float32, (1, "wanted", config.vocab))
     _rotary_tables(writer, config, positions)
     layers = _Layers(writer, weights, config)
-    weights.embed("input_ids", "embedded")
-    residual = "embedded"
-    layers.first_norm(residual, "blk.0.attn_norm.weight", "blk.0.normed")
+    residual = _embed(writer, weights, config)
+    layers.first_norm(residual, "blk.0.attn_norm", "blk.0.normed")
     normed = "blk.0.normed"
     for layer in range(config.layers):
         at = f"blk.{layer}"
@@ -136,18 +149,36 @@ def build_graph(
             residual = layers.only_wanted(residual, "wanted.residual")
         weights.linear(heads, (f"{at}.attn_output",), f"{at}.attended")
         normed, residual = layers.residual_norm(
-            f"{at}.attended", residual, f"{at}.ffn_norm.weight", f"{at}.middle"
+            f"{at}.attended", residual, f"{at}.ffn_norm", f"{at}.middle"
         )
         down = layers.ffn(normed, layer)
         last = layer == config.layers - 1
-        weight = "output_norm.weight" if last else f"blk.{layer + 1}.attn_norm.weight"
-        normed, residual = layers.residual_norm(down, residual, weight, f"{at}.end")
-    weights.linear(normed, ("output",), "logits")
+        norm = "output_norm" if last else f"blk.{layer + 1}.attn_norm"
+        normed, residual = layers.residual_norm(down, residual, norm, f"{at}.end")
+    _logits(writer, weights, normed)
+
+
+def _embed(writer: GraphWriter, weights: MatrixWriter, config: ModelConfig) -> str:
+    weights.embed("input_ids", "embedded")
+    if config.embedding_scale == 1:
+        return "embedded"
+    scale = writer.add_small("embedding_scale", np.array(config.embedding_scale, writer.floats))
+    writer.add_node("Mul", ("embedded", scale), ("embedded.scaled",))
+    return "embedded.scaled"
+
+
+def _logits(writer: GraphWriter, weights: MatrixWriter, normed: str) -> None:
+    if writer.floats == np.float32:
+        weights.linear(normed, ("output",), "logits")
+        return
+    weights.linear(normed, ("output",), "logits.narrow")
+    writer.add_cast("logits.narrow", "logits", np.float32)
 
 
 def _rotary_tables(writer: GraphWriter, config: ModelConfig, positions: int) -> None:
-    """Cosines and sines, float32 ``[positions, head_dim / 2]`` (RoFormer, arXiv 2104.09864)."""
+    """Cosines and sines, ``[positions, head_dim / 2]`` (RoFormer, arXiv 2104.09864)."""
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
-    angles = np.arange(positions, dtype=np.float64)[:, None] / config.rope_theta**exponents
-    writer.add_array("cos", np.cos(angles).astype(np.float32))
-    writer.add_array("sin", np.sin(angles).astype(np.float32))
+    rotated = np.arange(positions, dtype=np.float64) / config.rope_factor
+    angles = rotated[:, None] / config.rope_theta**exponents
+    writer.add_floats("cos", np.cos(angles))
+    writer.add_floats("sin", np.sin(angles))

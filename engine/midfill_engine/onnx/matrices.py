@@ -43,9 +43,12 @@ class MatrixStream:
         self._workers = workers
         self._on_weights = on_weights
 
-    def norm(self, name: str) -> str:
-        """Store a norm weight."""
-        return self._writer.add_array(name, self._source.vector(name))
+    def norm(self, name: str) -> tuple[str, ...]:
+        """Store a norm's weight, and its bias if it has one."""
+        names = [f"{name}.weight"]
+        if self._source.shape(f"{name}.bias") is not None:
+            names.append(f"{name}.bias")
+        return tuple(self._writer.add_floats(each, self._source.vector(each)) for each in names)
 
     def embed(self, ids: str, output: str) -> None:
         """Look rows up in the embedding, kept at 8 bits: it is read a row at a time."""
@@ -63,7 +66,7 @@ class MatrixStream:
             )
         blocks = shape[1] // layout.block
         codes = self._writer.add_weight(f"{name}.codes", np.uint8, shape)
-        scales = self._writer.add_weight(f"{name}.scales", np.float32, (shape[0], blocks))
+        scales = self._writer.add_weight(f"{name}.scales", self._writer.floats, (shape[0], blocks))
         for start, encoded in self._encode((name,), layout):
             codes.write(start, encoded.codes)
             scales.write(start, encoded.scales)
@@ -94,7 +97,7 @@ class MatrixStream:
         blocks = -(-columns // layout.block)
         shape = (rows, blocks, layout.block * layout.bits // 8)
         codes = self._writer.add_weight(f"{stem}.codes", np.uint8, shape)
-        scales = self._writer.add_weight(f"{stem}.scales", np.float32, (rows, blocks))
+        scales = self._writer.add_weight(f"{stem}.scales", self._writer.floats, (rows, blocks))
         inputs = [source, codes.name, scales.name]
         zeros = None
         if not layout.symmetric:
@@ -108,7 +111,9 @@ class MatrixStream:
                 zeros.write(start, encoded.zero_points)
         while not inputs[-1]:
             inputs.pop()
-        # accuracy_level 4 multiplies in int8: the activations are quantised per block as well.
+        # Level 4 multiplies in int8: the activations are quantised per block as well. Only the
+        # processor's kernels can do that; those of a GPU compute in their own type.
+        level = 4 if self._writer.floats == np.float32 else 0
         self._writer.add_node(
             "MatMulNBits",
             inputs,
@@ -118,16 +123,22 @@ class MatrixStream:
             N=rows,
             bits=layout.bits,
             block_size=layout.block,
-            accuracy_level=4,
+            accuracy_level=level,
         )
 
     def _float_linear(
         self, source: str, weights: tuple[str, ...], bias: str | None, stem: str, output: str
     ) -> None:
         matrix = self._store_floats(weights, f"{stem}.matrix")
-        self._writer.add_node("Transpose", (matrix,), (f"{stem}.t",), perm=[1, 0])
         product = f"{stem}.product" if bias else output
-        self._writer.add_node("MatMul", (source, f"{stem}.t"), (product,))
+        if self._writer.floats == np.float32:
+            self._writer.add_node("Transpose", (matrix,), (f"{stem}.t",), perm=[1, 0])
+            self._writer.add_node("MatMul", (source, f"{stem}.t"), (product,))
+        else:
+            # On a GPU, where weights may well stay as they are, they are read as they lie.
+            self._writer.add_node(
+                "FusedMatMul", (source, matrix), (product,), contrib=True, transB=1
+            )
         if bias:
             self._writer.add_node("Add", (product, bias), (output,))
 
@@ -153,7 +164,7 @@ class MatrixStream:
             else np.zeros(self._shape(f"{name}.weight")[0], np.float32)
             for name in names
         ]
-        return self._writer.add_array(stored_as, np.concatenate(parts))
+        return self._writer.add_floats(stored_as, np.concatenate(parts))
 
     def _shared_layout(self, weights: tuple[str, ...]) -> BlockLayout | None:
         """Stacked matrices share one layout: of those asked for, the widest, finest one."""
@@ -170,7 +181,8 @@ class MatrixStream:
 
     def _store_floats(self, weights: tuple[str, ...], stored_as: str) -> str:
         rows = sum(self._shape(name)[0] for name in weights)
-        matrix = self._writer.add_weight(stored_as, np.float32, (rows, self._shape(weights[0])[1]))
+        kind = self._writer.floats
+        matrix = self._writer.add_weight(stored_as, kind, (rows, self._shape(weights[0])[1]))
         for start, values in self._slices(weights):
             matrix.write(start, values)
             self._on_weights(values.size)

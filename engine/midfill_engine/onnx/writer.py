@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 __all__ = ["GraphWriter", "OnnxArray"]
 
-OnnxArray: TypeAlias = "npt.NDArray[np.float32 | np.uint8 | np.int64 | np.int32]"
+OnnxArray: TypeAlias = "npt.NDArray[np.floating | np.uint8 | np.int64 | np.int32]"
 Attribute: TypeAlias = int | float | str | Sequence[int]
 
 # Runtimes map the data file into memory; a page-aligned tensor can be mapped by itself.
@@ -24,9 +24,15 @@ _IR_VERSION = 10
 
 
 class GraphWriter:
-    """Builds one model; values are named by strings, ``""`` is an absent optional input."""
+    """Builds one model; values are named by strings, ``""`` is an absent optional input.
 
-    def __init__(self, data_file: BinaryIO, data_name: str) -> None:
+    ``floats`` is the type that the graph computes in; whoever adds a weight follows it.
+    """
+
+    def __init__(
+        self, data_file: BinaryIO, data_name: str, floats: type[np.floating] = np.float32
+    ) -> None:
+        self.floats: np.dtype[np.floating] = np.dtype(floats)
         self._file = data_file
         self._data_name = data_name
         self._nodes: list[onnx.NodeProto] = []
@@ -58,6 +64,11 @@ class GraphWriter:
         node.attribute.extend(helper.make_attribute(*item) for item in sorted(attributes.items()))
         self._nodes.append(node)
 
+    def add_cast(self, source: str, output: str, dtype: npt.DTypeLike) -> None:
+        """Append a node that changes a value's type."""
+        to = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self.add_node("Cast", (source,), (output,), to=int(to))
+
     def add_small(self, name: str, values: OnnxArray) -> str:
         """Store a constant inside the graph file itself (shapes, indices)."""
         self._initializers.append(onnx.numpy_helper.from_array(values, name))
@@ -76,7 +87,12 @@ class GraphWriter:
         for key, value in (("location", self._data_name), ("offset", offset), ("length", size)):
             tensor.external_data.add(key=key, value=str(value))
         self._initializers.append(tensor)
-        return OpenWeight(self._file, name, offset, size // max(shape[0], 1))
+        return OpenWeight(self._file, name, offset, size // max(shape[0], 1), kind)
+
+    def add_floats(self, name: str, values: npt.NDArray[np.floating]) -> str:
+        """Store a whole weight at once, in the type that the graph computes in."""
+        self.add_weight(name, self.floats, values.shape).write(0, values)
+        return name
 
     def add_array(self, name: str, values: OnnxArray) -> str:
         """Store a whole weight at once."""
@@ -100,18 +116,26 @@ class GraphWriter:
 class OpenWeight:
     """A weight whose place in the data file is fixed and whose rows are still to be written."""
 
-    __slots__ = ("_file", "_offset", "_row_bytes", "name")
+    __slots__ = ("_dtype", "_file", "_offset", "_row_bytes", "name")
 
-    def __init__(self, file: BinaryIO, name: str, offset: int, row_bytes: int) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        offset: int,
+        row_bytes: int,
+        dtype: np.dtype[np.generic],
+    ) -> None:
         self._file = file
         self._offset = offset
         self._row_bytes = row_bytes
+        self._dtype = dtype
         self.name = name
 
     def write(self, first_row: int, values: OnnxArray) -> None:
-        """Write rows from ``first_row`` on."""
+        """Write rows from ``first_row`` on, in the weight's own type."""
         self._file.seek(self._offset + first_row * self._row_bytes)
-        self._file.write(np.ascontiguousarray(values).data)
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)
 
 
 def _value(name: str, dtype: npt.DTypeLike, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
