@@ -6,6 +6,14 @@ prompt formats, graphs, devices. Control tokens never come out of text: callers 
 
 from midfill_engine.tokenizer.build import build_tokenizer
 from midfill_engine.tokenizer.core import StreamDecoder, Tokenizer, load_tokenizer
+from midfill_engine.tokenizer.huggingface import build_from_folder
 from midfill_engine.tokenizer.index import TokenIndex
 
-__all__ = ["StreamDecoder", "TokenIndex", "Tokenizer", "build_tokenizer", "load_tokenizer"]
+__all__ = [
+    "StreamDecoder",
+    "TokenIndex",
+    "Tokenizer",
+    "build_from_folder",
+    "build_tokenizer",
+    "load_tokenizer",
+]

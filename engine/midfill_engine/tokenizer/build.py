@@ -16,8 +16,9 @@ __all__ = ["build_tokenizer"]
 # Some files call their markers normal tokens. SentencePiece would then make the Code Llama marker
 # out of the text " <PRE>" in a user's file, so markers are known by their looks as well.
 _MARKER = re.compile(
-    r"▁?(?:<(?:PRE|SUF|MID|EOT)>)+|<fim_\w+>|<\|.+\|>|<\uff5c.+\uff5c>"
+    r"▁?(?:<(?:PRE|SUF|MID|EOT)>)+|<fim[_-]\w+>|<\|.+\|>|<\uff5c.+\uff5c>"
     r"|\[(?:PREFIX|SUFFIX|MIDDLE)\]|<\[.+\]>|<(?:file_sep|repo_name|reponame|filename|gh_stars|step)>"
+    r"|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk|mask|unused\d+)>"
 )
 
 
@@ -57,10 +58,7 @@ def _byte_level(metadata: Mapping[str, MetaValue]) -> Vocabulary:
             f"The model's tokenizer cuts words in an unknown way, {pre!r}; midfill knows: {known}."
         )
     tokens = _strings(metadata, "tokenizer.ggml.tokens")
-    merges: list[tuple[str, str]] = []
-    for merge in _strings(metadata, "tokenizer.ggml.merges"):
-        left, _, right = merge.partition(" ")
-        merges.append((left, right))
+    merges = _listed_merges(metadata)
     types = _types(metadata, len(tokens))
     made = {left + right for left, right in merges}
     # User-defined tokens are added ones ("<tool_call>"): shown when generated, but text that
@@ -74,21 +72,28 @@ def _byte_level(metadata: Mapping[str, MetaValue]) -> Vocabulary:
 
 def _sentencepiece(metadata: Mapping[str, MetaValue]) -> Vocabulary:
     tokens = _strings(metadata, "tokenizer.ggml.tokens")
-    scores = metadata.get("tokenizer.ggml.scores")
-    if not isinstance(scores, list) or len(scores) != len(tokens):
-        raise ModelFormatError("The model's tokenizer has no score for each token.")
     types = _types(metadata, len(tokens))
     usual = [
         kind in (_Type.NORMAL, _Type.BYTE, _Type.USER_DEFINED) and _MARKER.fullmatch(token) is None
         for token, kind in zip(tokens, types, strict=True)
     ]
-    ranked = {
-        token: float(score) if isinstance(score, int | float) else 0.0
-        for token, score, kind, keep in zip(tokens, scores, types, usual, strict=True)
-        if keep and kind != _Type.BYTE
-    }
-    merges = _derive_merges(ranked)
+    if "tokenizer.ggml.merges" in metadata:
+        merges = _listed_merges(metadata)
+    else:
+        scores = _scores(metadata, len(tokens))
+        known = zip(tokens, scores, types, usual, strict=True)
+        merges = _derive_merges(
+            {token: score for token, score, kind, keep in known if keep and kind != _Type.BYTE}
+        )
     return _vocabulary(metadata, tokens, types, usual, merges, pre=None, add_bos=True)
+
+
+def _listed_merges(metadata: Mapping[str, MetaValue]) -> list[tuple[str, str]]:
+    merges: list[tuple[str, str]] = []
+    for merge in _strings(metadata, "tokenizer.ggml.merges"):
+        left, _, right = merge.partition(" ")
+        merges.append((left, right))
+    return merges
 
 
 def _derive_merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -120,9 +125,12 @@ def _vocabulary(
     ordinary: dict[str, int] = {}
     special: dict[str, int] = {}
     shown: list[int] = []
+    whole: list[str] = []
     for token_id, (token, kind, keep) in enumerate(zip(tokens, types, usual, strict=True)):
         if keep:
             ordinary[token] = token_id
+            if kind == _Type.USER_DEFINED:
+                whole.append(token)
         elif kind != _Type.UNUSED:
             special[token] = token_id
             if kind == _Type.USER_DEFINED and _MARKER.fullmatch(token) is None:
@@ -136,6 +144,7 @@ def _vocabulary(
         merges=_usable_merges(merges, ordinary, special),
         special=special,
         shown=tuple(shown),
+        whole=tuple(whole),
         bos_id=_id(metadata, "tokenizer.ggml.bos_token_id") if wants_bos else None,
         eos_id=_id(metadata, "tokenizer.ggml.eos_token_id"),
         space_prefix=pre is None and space_prefix is True,
@@ -171,6 +180,13 @@ def _strings(metadata: Mapping[str, MetaValue], key: str) -> list[str]:
     if len(strings) != len(value):
         raise ModelFormatError(f"The model's {key} is not a list of strings.")
     return strings
+
+
+def _scores(metadata: Mapping[str, MetaValue], count: int) -> list[float]:
+    value = metadata.get("tokenizer.ggml.scores")
+    if not isinstance(value, list) or len(value) != count:
+        raise ModelFormatError("The model's tokenizer has no score for each token.")
+    return [float(item) if isinstance(item, int | float) else 0.0 for item in value]
 
 
 def _types(metadata: Mapping[str, MetaValue], count: int) -> list[int]:

@@ -6,14 +6,17 @@ import codecs
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 from midfill_engine.errors import ModelFormatError
 from midfill_engine.tokenizer.index import TokenIndex
 from midfill_engine.tokenizer.pretokenize import PRE_TOKENIZERS, make_pre_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken
 
 __all__ = ["StreamDecoder", "Tokenizer", "Vocabulary", "load_tokenizer"]
 
@@ -31,7 +34,9 @@ class Vocabulary:
 
     ``pre`` names the pre-tokenization of byte-level BPE and is ``None`` for SentencePiece.
     ``ordinary`` maps the tokens that text may become to their ids; ``special`` the others;
-    ``shown`` are the special ids whose text is shown when generated. ``size`` counts all ids.
+    ``shown`` are the special ids whose text is shown when generated. ``whole`` are ordinary tokens
+    that SentencePiece takes out of a text before anything is merged, the longest first: runs of
+    spaces or newlines, in some families. ``size`` counts all ids.
     ``bos_id`` is the id that every prompt starts with, ``None`` where the model wants none.
     ``space_prefix``: text is encoded with a space before it.
     """
@@ -42,6 +47,7 @@ class Vocabulary:
     merges: Sequence[tuple[str, str]]
     special: Mapping[str, int]
     shown: Sequence[int] = ()
+    whole: Sequence[str] = ()
     bos_id: int | None = None
     eos_id: int | None = None
     space_prefix: bool = False
@@ -57,6 +63,7 @@ class _File(TypedDict):
     merges: list[int]
     special: dict[str, int]
     shown: list[int]
+    whole: NotRequired[list[str]]
     bos_id: int | None
     eos_id: int | None
     space_prefix: bool
@@ -72,6 +79,7 @@ class _Model(Protocol):
 
     def encode(self, sequence: str, *, add_special_tokens: bool) -> _Encoding: ...
     def id_to_token(self, id: int) -> str | None: ...
+    def add_tokens(self, tokens: Sequence[AddedToken]) -> int: ...
 
 
 class Tokenizer:
@@ -113,6 +121,16 @@ class Tokenizer:
     def eos_id(self) -> int | None:
         """The id the model's file names as its end."""
         return self._vocabulary.eos_id
+
+    @property
+    def space_prefix(self) -> bool:
+        """Whether a text is encoded with a space before it, which is no part of the text."""
+        return self._vocabulary.space_prefix
+
+    @property
+    def special(self) -> Mapping[str, int]:
+        """The special tokens and their ids."""
+        return self._vocabulary.special
 
     def special_id(self, text: str) -> int | None:
         """Return the id of the special token written ``text``, ``None`` if there is none."""
@@ -174,6 +192,7 @@ class Tokenizer:
             "merges": [ordinary[part] for pair in vocabulary.merges for part in pair],
             "special": dict(vocabulary.special),
             "shown": list(vocabulary.shown),
+            "whole": list(vocabulary.whole),
             "bos_id": vocabulary.bos_id,
             "eos_id": vocabulary.eos_id,
             "space_prefix": vocabulary.space_prefix,
@@ -261,6 +280,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
                 merges=list(zip(sides, sides, strict=True)),
                 special=content["special"],
                 shown=content["shown"],
+                whole=content.get("whole", ()),
                 bos_id=content["bos_id"],
                 eos_id=content["eos_id"],
                 space_prefix=content["space_prefix"],
@@ -275,20 +295,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 def _without_tables(vocabulary: Vocabulary) -> Vocabulary:
     """Keep the small parts only: the big tables live on in the model, outside of Python."""
-    return Vocabulary(
-        pre=vocabulary.pre,
-        size=vocabulary.size,
-        ordinary={},
-        merges=(),
-        special=dict(vocabulary.special),
-        shown=tuple(vocabulary.shown),
-        bos_id=vocabulary.bos_id,
-        eos_id=vocabulary.eos_id,
-        space_prefix=vocabulary.space_prefix,
-    )
+    return replace(vocabulary, ordinary={}, merges=(), whole=())
 
 
 def _make_model(vocabulary: Vocabulary) -> _Model:
+    from tokenizers import AddedToken
     from tokenizers import Tokenizer as Model
     from tokenizers.models import BPE
 
@@ -302,7 +313,9 @@ def _make_model(vocabulary: Vocabulary) -> _Model:
     model = Model(bpe)
     if kind is not None:
         model.pre_tokenizer = make_pre_tokenizer(kind)
-    return cast("_Model", model)
+    made = cast("_Model", model)
+    made.add_tokens([AddedToken(piece) for piece in vocabulary.whole])
+    return made
 
 
 def _index(vocabulary: Vocabulary, letters: Mapping[str, bytes] | None) -> TokenIndex:

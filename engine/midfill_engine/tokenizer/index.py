@@ -28,6 +28,10 @@ class TokenIndex:
         self._ids: Ids = np.array([ordinary[key] for key in self._keys], np.int64)
         self._key_of = key_of
 
+    def spells_as(self, other: TokenIndex) -> bool:
+        """Whether both have the same tokens under the same ids."""
+        return self._keys == other._keys and np.array_equal(self._ids, other._ids)
+
     def beginning_with(self, text: bytes) -> Ids:
         """Return the ids of the tokens whose bytes begin with ``text``, itself included."""
         key = self._key_of(text)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
 
-__all__ = ["PRE_TOKENIZERS", "PreTokenization", "make_pre_tokenizer"]
+__all__ = ["NUMBER", "PRE_TOKENIZERS", "WORDS", "PreTokenization", "make_pre_tokenizer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,11 @@ class PreTokenization:
     ignore_merges: bool = False
 
 
-_GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+NUMBER = r"\p{N}"
+"""Each digit is a word of its own."""
+
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""Words as GPT-2 cuts them."""
 
 
 def _modern_words(numbers: str, contractions: str, symbols: str) -> str:
@@ -51,10 +55,10 @@ _CUT_BEFORE_LINE = r"\n(?=[ \t]*[!-~])"
 _CUT_BEFORE_UNINDENTED_LINE = r"[!-~]\n(?=[!-~])"
 _CUT_AFTER_NEWLINE = r"\n"
 
-_GPT2 = PreTokenization(patterns=(_GPT2_WORDS,), cut=_CUT_BEFORE_UNINDENTED_LINE)
-_STARCODER = PreTokenization(patterns=(r"\p{N}", _GPT2_WORDS), cut=_CUT_BEFORE_UNINDENTED_LINE)
+_GPT2 = PreTokenization(patterns=(WORDS,), cut=_CUT_BEFORE_UNINDENTED_LINE)
+_STARCODER = PreTokenization(patterns=(NUMBER, WORDS), cut=_CUT_BEFORE_UNINDENTED_LINE)
 _QWEN2 = PreTokenization(
-    patterns=(_modern_words(r"\p{N}", _ANY_CASE, _SYMBOLS_AND_NEWLINES),), cut=_CUT_BEFORE_LINE
+    patterns=(_modern_words(NUMBER, _ANY_CASE, _SYMBOLS_AND_NEWLINES),), cut=_CUT_BEFORE_LINE
 )
 _LLAMA3 = PreTokenization(
     patterns=(_modern_words(r"\p{N}{1,3}", _ANY_CASE, _SYMBOLS_AND_NEWLINES),),
@@ -62,7 +66,7 @@ _LLAMA3 = PreTokenization(
     ignore_merges=True,
 )
 _SEED_CODER = PreTokenization(
-    patterns=(_modern_words(r"\p{N}", _ANY_CASE, r" ?[^\s\p{L}\p{N}\r\n]+"),),
+    patterns=(_modern_words(NUMBER, _ANY_CASE, r" ?[^\s\p{L}\p{N}\r\n]+"),),
     cut=_CUT_BEFORE_LINE,
 )
 _DEEPSEEK_CODER = PreTokenization(
@@ -71,7 +75,7 @@ _DEEPSEEK_CODER = PreTokenization(
         r"\s?\p{L}+",
         r"\s?\p{P}+",
         r"[一-龥ࠀ-一가-퟿]+",
-        r"\p{N}",
+        NUMBER,
     ),
     cut=_CUT_AFTER_NEWLINE,
 )
