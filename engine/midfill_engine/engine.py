@@ -6,28 +6,32 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from midfill_engine.cancel import CancelToken
-from midfill_engine.types import Chunk, CompletionRequest, Cost, EngineInfo
+from midfill_engine.types import Chunk, Cost, EngineInfo, Request
 
 __all__ = ["Engine"]
 
 
 class Engine(Protocol):
-    """Computes completions, one at a time: callers serialise their calls (the scheduler does)."""
+    """Computes completions, and answers in a chat.
+
+    One at a time: callers serialise their calls (the scheduler does).
+    """
 
     @property
     def info(self) -> EngineInfo:
         """Which model serves, where and why."""
         ...
 
-    def stream(self, request: CompletionRequest, cancel: CancelToken) -> Iterator[Chunk]:
+    def stream(self, request: Request, cancel: CancelToken) -> Iterator[Chunk]:
         """Yield text as it is generated; the last chunk carries ``finish`` and ``timings``.
 
         A cancelled stream ends within one decode step or prefill chunk, with
-        ``FinishReason.CANCELLED``; finished work stays cached. Raises ``MidfillError`` only.
+        ``FinishReason.CANCELLED``; finished work stays cached. Raises ``MidfillError`` only:
+        ``RequestError`` for a ``ChatRequest`` where the model cannot chat.
         """
         ...
 
-    def estimate(self, request: CompletionRequest) -> Cost:
+    def estimate(self, request: Request) -> Cost:
         """Predict what ``request`` would cost, from what is computed already; takes about 1 ms.
 
         Raises ``MidfillError`` where ``stream`` would.

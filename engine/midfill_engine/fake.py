@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from midfill_engine.cancel import CancelToken
 from midfill_engine.types import (
     Chunk,
-    CompletionRequest,
     Cost,
     EngineInfo,
     FinishReason,
+    Request,
     Timings,
 )
 
@@ -26,7 +26,7 @@ class ScriptedEngine:
 
     def __init__(
         self,
-        script: str | Callable[[CompletionRequest], str],
+        script: str | Callable[[Request], str],
         *,
         piece: int = 4,
         before_step: Callable[[int], None] | None = None,
@@ -36,7 +36,7 @@ class ScriptedEngine:
         self._piece = piece
         self._before_step = before_step
         self._cost = cost or Cost()
-        self.requests: list[CompletionRequest] = []
+        self.requests: list[Request] = []
         self.closed = False
 
     @property
@@ -44,7 +44,7 @@ class ScriptedEngine:
         """Says that nothing real is behind it."""
         return EngineInfo(model_id="scripted", backend="fake", device="none", reason="for tests")
 
-    def stream(self, request: CompletionRequest, cancel: CancelToken) -> Iterator[Chunk]:
+    def stream(self, request: Request, cancel: CancelToken) -> Iterator[Chunk]:
         """Yield the scripted text; looks at ``cancel`` before every piece, as a real engine."""
         self.requests.append(request)
         text = self._script if isinstance(self._script, str) else self._script(request)
@@ -64,7 +64,7 @@ class ScriptedEngine:
             yield Chunk(text=text[start : start + self._piece])
         yield Chunk(text="", finish=finish, timings=Timings(generated_tokens=steps))
 
-    def estimate(self, request: CompletionRequest) -> Cost:
+    def estimate(self, request: Request) -> Cost:
         """Return the cost that the engine was made with."""
         return self._cost
 

@@ -14,11 +14,29 @@ from midfill_engine.decode.drafters import Drafter, NoDraft
 from midfill_engine.decode.healing import Spelling, heal
 from midfill_engine.decode.loop import PREFILL_CHUNK, Limits, Outcome, decode
 from midfill_engine.decode.sampling import Sampler
-from midfill_engine.errors import RequestError
-from midfill_engine.prompt import Prompt, ResolvedFim, render
+from midfill_engine.errors import OutOfMemoryError, RequestError
+from midfill_engine.prompt import (
+    MAX_TYPED_TOKENS,
+    ChatPrompt,
+    Prompt,
+    ResolvedChat,
+    ResolvedFim,
+    render,
+    render_chat,
+)
+from midfill_engine.registry import MODELS
 from midfill_engine.speed import Speed
 from midfill_engine.tokenizer import StreamDecoder, Tokenizer
-from midfill_engine.types import Chunk, CompletionRequest, Cost, EngineInfo, FinishReason, Timings
+from midfill_engine.types import (
+    ChatRequest,
+    Chunk,
+    CompletionRequest,
+    Cost,
+    EngineInfo,
+    FinishReason,
+    Request,
+    Timings,
+)
 
 __all__ = ["LoadedModel", "LocalEngine"]
 
@@ -27,7 +45,8 @@ __all__ = ["LoadedModel", "LocalEngine"]
 class LoadedModel:
     """All that answers need: the runtime, the vocabulary, and how this model is spoken to.
 
-    ``stop_ids`` end an answer and never become text. ``context_tokens`` bounds prompt and answer
+    ``stop_ids`` end a completion and never become text; an answer in a chat ends at those of
+    ``chat``, which is ``None`` for a model that cannot. ``context_tokens`` bounds prompt and answer
     together, ``prompt_tokens`` the prompt of a request that does not say; ``prefill_chunk`` is how
     many of its tokens are computed between two looks at the cancel token. ``cache_bytes`` is what
     the computed states of several places may hold; 0 keeps that of the last one only. ``speed`` is
@@ -43,6 +62,7 @@ class LoadedModel:
     prefill_chunk: int = PREFILL_CHUNK
     cache_bytes: int = 0
     speed: Speed | None = None
+    chat: ResolvedChat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +70,25 @@ class _Task:
     """A request in tokens: what to compute, and the bytes that the answer begins with.
 
     ``healed_tokens`` ids stood for these at the end of the prompt. Of those that are left, the last
-    ``typed_tokens`` change with every key.
+    ``typed_tokens`` change with every key. ``drops_space``: the answer begins with a space that is
+    no part of it.
     """
 
     tokens: tuple[int, ...]
-    healed: bytes
+    stop_ids: frozenset[int]
+    healed: bytes = b""
     healed_tokens: int = 0
     typed_tokens: int
+    drops_space: bool = False
     render_ms: float = 0.0
 
 
 class LocalEngine:
-    """Serves one model from this process; calls must not overlap."""
+    """Serves one model from this process; calls must not overlap.
+
+    ``companion`` is a model that the drafter uses, closed along with this one; ``drafts_beside``
+    says that it uses one that another engine serves.
+    """
 
     def __init__(
         self,
@@ -69,13 +96,17 @@ class LocalEngine:
         info: EngineInfo,
         *,
         drafter: Drafter | None = None,
+        companion: LoadedModel | None = None,
+        drafts_beside: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
         self._info = info
         self._drafter = drafter or NoDraft()
+        self._companion = companion
+        self.drafts_beside = drafts_beside
         self._clock = clock
-        self._latest: tuple[CompletionRequest, _Task] | None = None
+        self._latest: tuple[Request, _Task] | None = None
         self._store = PrefixStore(model.backend, model.context_tokens, model.cache_bytes)
 
     @property
@@ -84,30 +115,64 @@ class LocalEngine:
         return self._info
 
     @property
+    def model(self) -> LoadedModel:
+        """The model that answers."""
+        return self._model
+
+    @property
+    def sequences(self) -> PrefixStore:
+        """What is computed at the places completed lately."""
+        return self._store
+
+    @property
     def cold_prompt_ms(self) -> float:
         """Expected time for a default prompt of which nothing is computed; 0: never measured."""
         speed = self._model.speed
         return 0.0 if speed is None else speed.completion_ms(self._model.prompt_tokens, 0)
 
-    def stream(self, request: CompletionRequest, cancel: CancelToken) -> Iterator[Chunk]:
-        """Yield the answer as it grows; see ``Engine.stream``."""
+    def stream(self, request: Request, cancel: CancelToken) -> Iterator[Chunk]:
+        """Yield the answer as it grows; see ``Engine.stream``.
+
+        Where the device's memory ends, what other places hold is given up, for good: the answer
+        is then tried once more, or ends with what there is of it.
+        """
         started_s = self._clock()
         task = self._task(request, started_s)
+        try:
+            yield from self._answer(task, request, cancel, started_s)
+            return
+        except OutOfMemoryError:
+            self._store.shrink()
+        # Not before the error is gone: it holds on to what held the memory.
+        yield from self._answer(task, request, cancel, started_s)
+
+    def _answer(
+        self, task: _Task, request: Request, cancel: CancelToken, started_s: float
+    ) -> Iterator[Chunk]:
+        """Yield the answer; ``OutOfMemoryError`` is raised only before there is any of it."""
         sequence = self._store.take(task.tokens, task.typed_tokens)
         reused_tokens = sequence.length
         tokenizer = self._model.tokenizer
-        decoder = StreamDecoder(tokenizer, skip_bytes=len(task.healed))
+        decoder = StreamDecoder(
+            tokenizer, drop_first_space=task.drops_space, skip_bytes=len(task.healed)
+        )
         generated_tokens = 0
         first_s: float | None = None
         outcome = Outcome(finish=FinishReason.CANCELLED)
-        for event in _events(self._decode(task, sequence, request, cancel)):
-            if isinstance(event, Outcome):
-                outcome = event
-                break
-            generated_tokens += 1
-            first_s = self._clock() if first_s is None else first_s
-            if text := decoder.push(event):
-                yield Chunk(text=text)
+        try:
+            for event in _events(self._decode(task, sequence, request, cancel)):
+                if isinstance(event, Outcome):
+                    outcome = event
+                    break
+                generated_tokens += 1
+                first_s = self._clock() if first_s is None else first_s
+                if text := decoder.push(event):
+                    yield Chunk(text=text)
+        except OutOfMemoryError:
+            if not generated_tokens:
+                raise
+            self._store.shrink()
+            outcome = Outcome(finish=FinishReason.LENGTH)
         ended_s = self._clock()
         # A prompt that was cancelled half way has prefilled only what the sequence now holds.
         computed = min(sequence.length, len(task.tokens))
@@ -125,7 +190,7 @@ class LocalEngine:
         text = _unfinished(decoder, outcome.finish)
         yield Chunk(text=text, finish=outcome.finish, timings=timings)
 
-    def estimate(self, request: CompletionRequest) -> Cost:
+    def estimate(self, request: Request) -> Cost:
         """Predict the cost from what is computed; see ``Engine.estimate``."""
         tokens = self._task(request, self._clock()).tokens
         missing = len(tokens) - self._store.shared_with(tokens)
@@ -137,7 +202,7 @@ class LocalEngine:
         self,
         task: _Task,
         sequence: CachedSequence,
-        request: CompletionRequest,
+        request: Request,
         cancel: CancelToken,
     ) -> Generator[int, None, Outcome]:
         tokenizer = self._model.tokenizer
@@ -147,7 +212,7 @@ class LocalEngine:
             sequence,
             task.tokens,
             limits=Limits(
-                stop_ids=self._model.stop_ids,
+                stop_ids=task.stop_ids,
                 max_tokens=request.max_tokens and request.max_tokens + task.healed_tokens,
                 prefill_chunk=self._model.prefill_chunk,
             ),
@@ -159,7 +224,7 @@ class LocalEngine:
             ),
         )
 
-    def _task(self, request: CompletionRequest, began_s: float) -> _Task:
+    def _task(self, request: Request, began_s: float) -> _Task:
         """Return ``request`` in tokens; asked again for the same one, without a second rendering.
 
         What a request would cost is asked for right before it is computed. ``began_s``: now.
@@ -170,50 +235,90 @@ class LocalEngine:
             self._latest = request, replace(task, render_ms=render_ms)
         return self._latest[1]
 
-    def _tokenised(self, request: CompletionRequest) -> _Task:
+    def _tokenised(self, request: Request) -> _Task:
+        if isinstance(request, ChatRequest):
+            chat = self._chat()
+            answering = self._render_chat(request, chat)
+            # The start of an answer is the same every time: nothing of it changes with a key.
+            return self._healed(
+                _Task(
+                    tokens=answering.tokens,
+                    stop_ids=chat.stop_ids,
+                    typed_tokens=0,
+                    drops_space=answering.drops_space,
+                ),
+                answering.healable_tokens,
+            )
         prompt = self._render(request)
-        tokens, typed_tokens = prompt.tokens, prompt.healable_tokens
-        start = len(tokens) - typed_tokens
-        whole = _Task(tokens=tokens, healed=b"", typed_tokens=typed_tokens)
-        if not request.heal or not typed_tokens:
-            return whole
+        task = _Task(
+            tokens=prompt.tokens,
+            stop_ids=self._model.stop_ids,
+            typed_tokens=prompt.healable_tokens,
+            drops_space=prompt.opens_text and self._model.tokenizer.space_prefix,
+        )
+        return self._healed(task, prompt.healable_tokens if request.heal else 0)
+
+    def _healed(self, task: _Task, healable_tokens: int) -> _Task:
+        """Take off what may be part of a longer token, of the last ``healable_tokens``."""
+        start = len(task.tokens) - healable_tokens
+        if not healable_tokens:
+            return task
         tokenizer = self._model.tokenizer
-        kept, healed = heal(tokens[start:], tokenizer.index, tokenizer.token_bytes)
+        kept, healed = heal(task.tokens[start:], tokenizer.index, tokenizer.token_bytes)
         if start + kept == 0:
             # Something must be there to go on from.
-            return whole
-        return _Task(
-            tokens=tokens[: start + kept],
+            return task
+        return replace(
+            task,
+            tokens=task.tokens[: start + kept],
             healed=healed,
             # What spells the typed text again is no part of the answer.
-            healed_tokens=len(tokens) - start - kept,
-            typed_tokens=kept,
+            healed_tokens=healable_tokens - kept,
+            typed_tokens=min(task.typed_tokens, kept),
         )
 
     def close(self) -> None:
-        """Release the model."""
+        """Release the model, and the one that drafts for it alone."""
         self._model.backend.close()
+        if self._companion is not None:
+            self._companion.backend.close()
+
+    def _chat(self) -> ResolvedChat:
+        if self._model.chat is None:
+            able = ", ".join(spec.id for spec in MODELS if spec.chat and not spec.variant_of)
+            raise RequestError(
+                f"{self._info.model_id} completes code and was not made to chat; these can: {able}."
+            )
+        return self._model.chat
 
     def _render(self, request: CompletionRequest) -> Prompt:
         model = self._model
-        # The answer is promised its room before the prompt gets the rest; a third of that is for
-        # what was typed, which comes on top of the budget.
-        room = model.context_tokens - request.max_tokens
-        budget = request.max_prompt_tokens or model.prompt_tokens
-        if room < 1:
-            raise RequestError(
-                f"an answer of {request.max_tokens} tokens leaves no room for a prompt in a "
-                f"context of {model.context_tokens}"
-            )
-        prompt = render(
-            request,
-            tokenizer=model.tokenizer,
-            fim=model.fim,
-            budget_tokens=min(budget, room * 2 // 3),
-        )
+        # Some of the room is for what was typed, which comes on top of the budget.
+        room = self._room(request)
+        budget = min(self._budget(request), room - min(room // 3, MAX_TYPED_TOKENS))
+        prompt = render(request, tokenizer=model.tokenizer, fim=model.fim, budget_tokens=budget)
         if not prompt.tokens:
             raise RequestError("there is no text before the cursor, and this model needs some")
         return prompt
+
+    def _render_chat(self, request: ChatRequest, chat: ResolvedChat) -> ChatPrompt:
+        budget = min(self._budget(request), self._room(request))
+        return render_chat(
+            request, chat=chat, tokenizer=self._model.tokenizer, budget_tokens=budget
+        )
+
+    def _budget(self, request: Request) -> int:
+        return request.max_prompt_tokens or self._model.prompt_tokens
+
+    def _room(self, request: Request) -> int:
+        """Return what the answer leaves of the context: it is promised its room first."""
+        room = self._model.context_tokens - request.max_tokens
+        if room < 1:
+            raise RequestError(
+                f"an answer of {request.max_tokens} tokens leaves no room for a prompt in a "
+                f"context of {self._model.context_tokens}"
+            )
+        return room
 
 
 def _unfinished(decoder: StreamDecoder, finish: FinishReason) -> str:

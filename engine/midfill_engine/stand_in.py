@@ -13,7 +13,7 @@ from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.errors import MidfillError
 from midfill_engine.progress import Progress, ProgressSink
-from midfill_engine.types import Chunk, CompletionRequest, Cost, EngineInfo, FinishReason
+from midfill_engine.types import Chunk, Cost, EngineInfo, FinishReason, Request
 
 __all__ = ["COSTLY_MS", "StandInEngine"]
 
@@ -69,7 +69,7 @@ class StandInEngine:
         self._small_stays = False
         self._streams = 0
         self._closed = False
-        self._latest: CompletionRequest | None = None
+        self._latest: Request | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="midfill-better-engine")
         self._opening = self._thread.submit(self._open, open_better)
         self._opening.add_done_callback(self._tell)
@@ -81,7 +81,7 @@ class StandInEngine:
         with self._lock:
             return self._info
 
-    def stream(self, request: CompletionRequest, cancel: CancelToken) -> Iterator[Chunk]:
+    def stream(self, request: Request, cancel: CancelToken) -> Iterator[Chunk]:
         """Yield the answer of the engine that is chosen for it when the stream begins."""
         with self._lock:
             serving = self._serving
@@ -104,7 +104,7 @@ class StandInEngine:
             self._answered.set()
             self._change()
 
-    def estimate(self, request: CompletionRequest) -> Cost:
+    def estimate(self, request: Request) -> Cost:
         """Predict what the engine that is chosen for it would need."""
         with self._lock:
             serving = self._serving
@@ -124,9 +124,7 @@ class StandInEngine:
         for engine in left:
             engine.close()
 
-    def _stream(
-        self, engine: Engine, request: CompletionRequest, cancel: CancelToken
-    ) -> Iterator[Chunk]:
+    def _stream(self, engine: Engine, request: Request, cancel: CancelToken) -> Iterator[Chunk]:
         info = engine.info
         with self._lock:
             self._info = replace(info, reason=self._failure or info.reason)
@@ -183,7 +181,7 @@ class StandInEngine:
         self._progress(Progress(task=task, done=1, total=1, unit="model"))
 
 
-def _route(request: CompletionRequest, serving: tuple[Engine, ...]) -> tuple[Engine, ...]:
+def _route(request: Request, serving: tuple[Engine, ...]) -> tuple[Engine, ...]:
     """Return who computes ``request``: the last one answers, any before it only prepares."""
     small, better = serving[0], serving[-1]
     ahead = request.max_tokens > 0 and not request.awaited

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 __all__ = [
+    "ChatRequest",
     "Chunk",
     "CompletionRequest",
     "ContextChunk",
     "Cost",
     "EngineInfo",
     "FinishReason",
+    "Message",
+    "Request",
+    "Role",
     "Sampling",
     "Timings",
 ]
@@ -79,9 +84,51 @@ class CompletionRequest:
     request_id: str = ""
 
 
+class Role(StrEnum):
+    """Who says a message of a chat."""
+
+    SYSTEM = "system"
+    """What the assistant is told about itself and its task; only ever the first message."""
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a chat."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """An answer to compute in a chat: to explain code, or to fix it.
+
+    ``messages`` are a system message or none, then the user's and the assistant's in turn; the last
+    one is the user's. ``answer_start`` is text that the answer must begin with; the model sees it
+    as already written, and it is not repeated in the output. ``max_prompt_tokens`` bounds all of
+    this (``None``: the engine's own default for its model). The other fields are those of
+    ``CompletionRequest``.
+    """
+
+    messages: tuple[Message, ...]
+    answer_start: str = ""
+    hints: tuple[str, ...] = ()
+    max_tokens: int = 512
+    max_prompt_tokens: int | None = None
+    awaited: bool = True
+    sampling: Sampling = field(default_factory=Sampling)
+    request_id: str = ""
+
+
+Request: TypeAlias = CompletionRequest | ChatRequest
+"""What an engine answers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """What one completion cost.
+    """What one answer cost.
 
     ``prompt_tokens == reused_tokens + prefilled_tokens``. ``ttft_ms`` runs from the call of
     ``stream`` to the first generated token; ``decode_ms`` covers the tokens after it. Of the

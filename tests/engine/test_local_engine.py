@@ -13,11 +13,12 @@ from tiny_models import Floats, ToyBackend, tiny_model
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import RequestError
-from midfill_engine.loading import ChosenModel, open_chosen
+from midfill_engine.loading import open_chosen
 from midfill_engine.local import LoadedModel, LocalEngine
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import silent
 from midfill_engine.prompt import resolve
+from midfill_engine.runtimes import ChosenModel
 from midfill_engine.store import ModelStore
 from midfill_engine.tokenizer import Tokenizer, build_tokenizer
 from midfill_engine.types import (

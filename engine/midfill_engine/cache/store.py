@@ -85,6 +85,11 @@ class PrefixStore:
         self._places.append(place)
         return place.sequence
 
+    def shrink(self) -> None:
+        """Give up all places but the one used last, and hold half as much from now on."""
+        del self._places[:-1]
+        self._budget_bytes //= 2
+
     def _closest(self, tokens: Sequence[int]) -> tuple[int, _Place | None]:
         """Find the place that shares most with ``tokens``; of equals, that which loses least."""
         best: tuple[int, int] | None = None

@@ -94,6 +94,13 @@ FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
         "codellama-psm": replace(_CODELLAMA, order=FimOrder.PREFIX_FIRST),
         "starcoder2": _STARCODER2,
         "granite-code": _STARCODER2,
+        "santacoder": FimFormat(
+            prefix="<fim-prefix>",
+            suffix="<fim-suffix>",
+            middle="<fim-middle>",
+            repo=RepoFormat(header="# {path}\n", inside=True),
+            stops=("<|endoftext|>", "<fim-pad>"),
+        ),
         "granite-4": FimFormat(
             prefix=_PIPED[0],
             suffix=_PIPED[1],

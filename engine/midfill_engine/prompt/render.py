@@ -11,7 +11,10 @@ from midfill_engine.prompt.window import Window, head_window, tail_window
 from midfill_engine.tokenizer import Tokenizer
 from midfill_engine.types import CompletionRequest, ContextChunk
 
-__all__ = ["Dropped", "Prompt", "render"]
+__all__ = ["MAX_TYPED_TOKENS", "Dropped", "Prompt", "render"]
+
+MAX_TYPED_TOKENS = 2048
+"""However long a prompt is, this much of what was typed comes on top of it at most."""
 
 _MIN_TEXT_TOKENS = 8
 _MIN_CUT_CHUNK_TOKENS = 64
@@ -35,7 +38,8 @@ class Prompt:
     """The ids to show the model; the counts leave out markers, headers and what was typed.
 
     The last ``healable_tokens`` are text right before the cursor: the word there may go on. They
-    change as somebody types; those before them seldom do.
+    change as somebody types; those before them seldom do. ``opens_text``: the model has seen no
+    text that its answer goes on, so SentencePiece writes the space there that begins a text.
     """
 
     tokens: tuple[int, ...]
@@ -43,6 +47,7 @@ class Prompt:
     suffix_tokens: int
     context_tokens: int
     healable_tokens: int
+    opens_text: bool = False
     dropped: Dropped
 
 
@@ -57,11 +62,10 @@ def render(
 ) -> Prompt:
     """Pack ``request`` into at most ``budget_tokens`` (and ``request.max_prompt_tokens``) ids.
 
-    ``typed`` comes on top, in up to half as many; of a longer one the start is left out. So what
-    is typed never moves what else is shown: the ids before it stay.
-    ``fim=None`` is for a model that cannot fill in: prefix and ``typed`` only. ``file_path`` and
-    ``repo_name`` are shown only together with context. The suffix gets a quarter of the room,
-    context up to a quarter (a half, where the file is small), the prefix the rest, and what one
+    Of ``typed`` the end comes on top, in half as many ids (``MAX_TYPED_TOKENS`` at most): typing
+    never moves what else is shown. ``fim=None``: the model cannot fill in; prefix and ``typed``
+    only. ``file_path`` and ``repo_name`` are shown only with context. The suffix gets a quarter of
+    the room, context as much (a half, where the file is small), the prefix the rest, and what one
     leaves the others may take. Raises ``RequestError`` when the budget is absurdly small.
     """
     if request.max_prompt_tokens is not None:
@@ -70,7 +74,7 @@ def render(
     room = budget_tokens - len(bos) - (0 if fim is None else 2 + (fim.middle is not None))
     if room < _MIN_TEXT_TOKENS:
         raise RequestError(f"A prompt of {budget_tokens} tokens has no room for any code.")
-    typed = tail_window(request.typed, room // 2, tokenizer=tokenizer, fragment=True)
+    typed = tail_window(request.typed, _typed_room(room), tokenizer=tokenizer, fragment=True)
     if typed.dropped_chars and (fim is None or fim.format.continues_prefix):
         # They are one text, and that has one end to cut.
         request = replace(request, prefix=request.prefix + request.typed, typed="")
@@ -80,8 +84,8 @@ def render(
     frame = _frame(request.context, fim, file_path, repo_name, tokenizer)
     context, prefix, suffix = _share(request, frame, room, tokenizer)
     before, ending, healable = prefix.tokens, typed.tokens, len(typed.tokens)
-    if fim.format.continues_prefix:
-        before = _joined(request, prefix, room // 2, tokenizer, fragment=frame.before_prefix)
+    if joined := fim.format.continues_prefix:
+        before = _joined(request, prefix, room, tokenizer, fragment=context.inside_prefix)
         ending, healable = (), min(len(before), healable + _HEALABLE_PREFIX_TOKENS)
     return Prompt(
         tokens=(*bos, *_assemble(fim, frame, context, before, suffix.tokens), *ending),
@@ -89,6 +93,7 @@ def render(
         suffix_tokens=len(suffix.tokens),
         context_tokens=sum(map(len, context.bodies)),
         healable_tokens=healable,
+        opens_text=joined and not (before or context.inside_prefix),
         dropped=Dropped(
             prefix_chars=prefix.dropped_chars,
             suffix_chars=suffix.dropped_chars,
@@ -123,12 +128,21 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Context:
-    """The chunks that fit, each with its marker and header in ``parts``; ``cost`` has it all."""
+    """The chunks that fit, each with its marker and header in ``parts``; ``cost`` has it all.
+
+    ``inside_prefix``: text of it stands between the prefix and its marker.
+    """
 
     parts: tuple[tuple[int, ...], ...] = ()
     bodies: tuple[Sequence[int], ...] = ()
     cost: int = 0
+    inside_prefix: bool = False
     dropped_chunks: int = 0
+
+
+def _typed_room(room: int) -> int:
+    """Return how many tokens of what was typed are shown beside ``room`` tokens of other text."""
+    return min(room // 2, MAX_TYPED_TOKENS)
 
 
 def _prefix_only(
@@ -139,7 +153,7 @@ def _prefix_only(
     tokenizer: Tokenizer,
 ) -> Prompt:
     prefix = tail_window(request.prefix, room, tokenizer=tokenizer)
-    text = _joined(request, prefix, room // 2, tokenizer)
+    text = _joined(request, prefix, room, tokenizer)
     tokens = (*bos, *text)
     if not tokens and tokenizer.eos_id is not None:
         # There is nothing to continue, and a model cannot run on nothing: a document starts.
@@ -150,6 +164,7 @@ def _prefix_only(
         suffix_tokens=0,
         context_tokens=0,
         healable_tokens=min(len(text), len(typed.tokens) + _HEALABLE_PREFIX_TOKENS),
+        opens_text=not text,
         dropped=Dropped(
             prefix_chars=prefix.dropped_chars,
             suffix_chars=len(request.suffix),
@@ -161,18 +176,21 @@ def _prefix_only(
 def _joined(
     request: CompletionRequest,
     prefix: Window,
-    typed_room: int,
+    room: int,
     tokenizer: Tokenizer,
     *,
     fragment: bool = False,
 ) -> Sequence[int]:
-    """Encode the part of the prefix that is shown and what was typed after it as one text."""
+    """Encode the part of the prefix that is shown and what was typed after it as one text.
+
+    ``fragment``: other text precedes it.
+    """
     if not request.typed:
         return prefix.tokens
     encode = tokenizer.encode_fragment if fragment else tokenizer.encode
     ids = encode(request.prefix[prefix.dropped_chars :] + request.typed)
     # Joining seldom makes more tokens, but it can, and the room is a promise.
-    return ids[-(len(prefix.tokens) + typed_room) :]
+    return ids[-(len(prefix.tokens) + _typed_room(room)) :]
 
 
 def _share(
@@ -181,18 +199,21 @@ def _share(
     """Share ``room`` out between context, prefix and suffix."""
     context = _pack_context(request.context, frame, room // 2, tokenizer)
     reserved = min(context.cost, room // 4)
-    prefix, suffix = _split(request, room - reserved, frame, tokenizer)
+    prefix, suffix = _split(request, room - reserved, context, tokenizer)
     # The file grows with every key; what it leaves to the context shrinks in steps only.
     step = max(1, room // 16)
     left = (room - len(prefix.tokens) - len(suffix.tokens)) // step * step
     cap = min(room // 2, max(reserved, left))
     if context.cost > cap:
         context = _pack_context(request.context, frame, cap, tokenizer)
+        if not context.parts:
+            # Nothing precedes the prefix then, and what was kept free is the file's.
+            prefix, suffix = _split(request, room, context, tokenizer)
     return context, prefix, suffix
 
 
 def _split(
-    request: CompletionRequest, room: int, frame: _Frame, tokenizer: Tokenizer
+    request: CompletionRequest, room: int, context: _Context, tokenizer: Tokenizer
 ) -> tuple[Window, Window]:
     """Give the suffix a quarter of ``room``, the prefix the rest, either what the other leaves."""
     suffix = head_window(request.suffix, room // 4, tokenizer=tokenizer)
@@ -200,7 +221,7 @@ def _split(
         request.prefix,
         room - len(suffix.tokens),
         tokenizer=tokenizer,
-        fragment=frame.before_prefix,
+        fragment=context.inside_prefix,
     )
     if suffix.dropped_chars and not prefix.dropped_chars:
         suffix = head_window(request.suffix, room - len(prefix.tokens), tokenizer=tokenizer)
@@ -263,6 +284,7 @@ def _pack_context(
         parts=tuple((*title, *body) for _, title, body in taken),
         bodies=tuple(body for _, _, body in taken),
         cost=cost,
+        inside_prefix=frame.before_prefix,
         dropped_chunks=len(context) - len(taken),
     )
 
