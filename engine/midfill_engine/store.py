@@ -2,10 +2,12 @@
 
 Layout of the home folder:
 
-    models/<id>/<file>           a complete file, and <file>.json beside it: its size, sha256, mtime
+    models/<id>/<file>           a complete file, and <file>.json beside it: its size, hash, mtime
     partial/<id>/<file>.partial  the start of a file, from which the next pull goes on
+    listings/<id>/files.json     which files a model has, where the registry does not say so
     onnx/<id>/<key>/             what the converter made of a model
     locks/<id>.lock              held by whichever process pulls, converts or removes that model
+    licences/<name>.json         one that the user agreed to
     trash/<id>/                  what is being deleted
 
 Everything is prepared elsewhere and renamed into place, so a kill at any moment leaves either the
@@ -14,7 +16,6 @@ old state or the new one.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -26,9 +27,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from midfill_engine.cancel import CancelToken
-from midfill_engine.errors import FetchError, MidfillError
+from midfill_engine.errors import FetchError, LicenceError, MidfillError
+from midfill_engine.licences import accept_licence, has_accepted
+from midfill_engine.listing import Listing, keep_listing, kept_listing, make_listing
 from midfill_engine.progress import Progress, ProgressSink, silent
-from midfill_engine.registry import MODELS, ModelFile, ModelSpec
+from midfill_engine.registry import MODELS, Licence, ModelFile, ModelSpec
+from midfill_engine.seals import identity_of_files, identity_of_path, is_sealed, seal
 
 __all__ = ["ModelState", "ModelStore", "StoredModel", "default_home"]
 
@@ -50,8 +54,10 @@ class ModelState(StrEnum):
 class StoredModel:
     """What the store holds of one model.
 
-    ``path`` is the model's (first) file once it is ready. ``fetched_bytes`` counts what was
-    fetched so far, ``conversion_bytes`` what the converter made of it.
+    ``path`` is the model's file, or the folder of its files, once it is ready. ``fetched_bytes``
+    counts what was fetched so far, of ``size_bytes`` where that is known; ``conversion_bytes`` is
+    what the converter made of it. ``verified`` is false for files that no registry or hub vouches
+    for.
     """
 
     model_id: str
@@ -59,28 +65,8 @@ class StoredModel:
     path: Path | None
     fetched_bytes: int
     conversion_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seal:
-    """What is noted beside a verified file, so that a start need not hash it again.
-
-    The mtime is in whole seconds: archives and container images keep no more than that.
-    """
-
-    size_bytes: int
-    sha256: str
-    mtime_s: int
-
-    @classmethod
-    def of(cls, path: Path, sha256: str) -> _Seal:
-        status = path.stat()
-        return cls(size_bytes=status.st_size, sha256=sha256, mtime_s=int(status.st_mtime))
-
-    def to_json(self) -> str:
-        return json.dumps(
-            {"size_bytes": self.size_bytes, "sha256": self.sha256, "mtime_s": self.mtime_s}
-        )
+    size_bytes: int | None = None
+    verified: bool = True
 
 
 def default_home() -> Path:
@@ -107,13 +93,45 @@ class ModelStore:
         return self._home
 
     def model_path(self, spec: ModelSpec) -> Path | None:
-        """Return the model's first file if all its files are complete and verified, else ``None``.
+        """Return the model's file, or the folder of a checkpoint, if it is complete and verified.
 
-        Cheap: it compares what was noted when the file was verified, and hashes nothing.
+        Cheap: it compares what was noted when the files were verified, and hashes nothing.
         """
-        if all(self._is_sealed(spec.id, file) for file in spec.files):
-            return self._final(spec.id, spec.files[0])
-        return None
+        if spec.path is not None:
+            return spec.path if spec.path.exists() else None
+        files = self.files(spec)
+        if not files or not all(is_sealed(self._final(spec.id, file), file) for file in files):
+            return None
+        return self._whole(spec, files)
+
+    def files(self, spec: ModelSpec) -> tuple[ModelFile, ...]:
+        """Return the model's files as far as they are known here: none before the first pull."""
+        if spec.files:
+            return spec.files
+        listing = kept_listing(self._listing_path(spec.id), spec)
+        return () if listing is None else listing.files
+
+    def identity(self, spec: ModelSpec) -> str:
+        """Return what the model's bytes are known by: another model, another identity.
+
+        The sha256 of its file; of several files, a digest of their names and hashes; of a model
+        that lies elsewhere, a digest of paths, sizes and mtimes. Empty where nothing of it is
+        known yet.
+        """
+        if spec.path is not None:
+            return identity_of_path(spec.path)
+        return identity_of_files(self.files(spec))
+
+    def has_accepted(self, licence: Licence) -> bool:
+        """Tell whether ``licence`` needs no asking, or the user agreed to it before."""
+        return has_accepted(self._home, licence)
+
+    def accept_licence(self, licence: Licence) -> None:
+        """Remember that the user agreed to ``licence``."""
+        try:
+            accept_licence(self._home, licence)
+        except OSError as error:
+            raise _cannot_use(self._home, error) from error
 
     def pull(
         self,
@@ -123,27 +141,32 @@ class ModelStore:
         cancel: CancelToken,
         from_path: Path | None = None,
     ) -> Path:
-        """Fetch and verify what is missing of a model; return its first file.
+        """Fetch and verify what is missing of a model; return what ``model_path`` does.
 
         ``from_path`` (a file, or a folder that holds it) is tried before the registry's sources.
         Raises ``FetchError`` or ``IntegrityError`` when no source delivers, ``DiskFullError``,
-        and ``WorkCancelledError`` when the token is set; what was fetched so
+        ``LicenceError`` and ``WorkCancelledError`` when the token is set; what was fetched so
         far stays, and the next pull goes on from there.
         """
         if path := self.model_path(spec):
             return path
         if from_path is not None and not from_path.exists():
             raise FetchError(f"{from_path} does not exist")
+        if spec.path is not None:
+            raise FetchError(f"{spec.path} does not exist any more")
+        if not self.has_accepted(spec.licence):
+            raise LicenceError(
+                f"{spec.id} is under the {spec.licence.name} ({spec.licence.url}). Read it, and "
+                f"if you agree run: midfill models pull {spec.id} --accept-licence"
+            )
         with self.lock(spec.id, progress, cancel=cancel):
             self._sweep(spec.id)
-            for file in spec.files:
-                # Another process may have finished it while this one waited for the lock.
-                if not self._is_sealed(spec.id, file):
-                    try:
-                        self._pull_file(spec, file, progress, cancel, from_path)
-                    except OSError as error:
-                        raise _cannot_use(self._home, error) from error
-        return self._final(spec.id, spec.files[0])
+            try:
+                files = spec.files or self._list(spec, progress, cancel, from_path).files
+                self._pull_files(spec, files, progress, cancel, from_path)
+            except OSError as error:
+                raise _cannot_use(self._home, error) from error
+        return self._whole(spec, files)
 
     def remove(self, spec: ModelSpec) -> int:
         """Delete a model with its conversions and partial downloads; return the bytes freed."""
@@ -158,8 +181,9 @@ class ModelStore:
 
     def describe(self, spec: ModelSpec) -> StoredModel:
         """Return what is here of one model, by looking at sizes only."""
-        path = self.model_path(spec)
-        fetched_bytes = sum(self._fetched_bytes(spec.id, file) for file in spec.files)
+        path, files = self.model_path(spec), self.files(spec)
+        listing = kept_listing(self._listing_path(spec.id), spec)
+        fetched_bytes = sum(self._fetched_bytes(spec.id, file) for file in files)
         missing = ModelState.PARTIAL if fetched_bytes else ModelState.MISSING
         return StoredModel(
             model_id=spec.id,
@@ -167,6 +191,8 @@ class ModelStore:
             path=path,
             fetched_bytes=fetched_bytes,
             conversion_bytes=_tree_bytes(self._home / "onnx" / _safe_name(spec.id)),
+            size_bytes=sum(file.size_bytes for file in files) if files else None,
+            verified=spec.path is None and (listing is None or listing.commit is not None),
         )
 
     def installed(self) -> list[StoredModel]:
@@ -213,38 +239,64 @@ class ModelStore:
         finally:
             lock.release()
 
-    def _pull_file(
+    def _list(
         self,
         spec: ModelSpec,
-        file: ModelFile,
+        progress: ProgressSink,
+        cancel: CancelToken,
+        from_path: Path | None,
+    ) -> Listing:
+        """Return which files to pull: what was kept, if a hub vouches for it, else ask anew."""
+        path = self._listing_path(spec.id)
+        listing = kept_listing(path, spec)
+        if listing is None or listing.commit is None:
+            listing = make_listing(spec, progress, cancel, from_path)
+            keep_listing(path, spec, listing)
+        return listing
+
+    def _pull_files(
+        self,
+        spec: ModelSpec,
+        files: tuple[ModelFile, ...],
         progress: ProgressSink,
         cancel: CancelToken,
         from_path: Path | None,
     ) -> None:
         from midfill_engine.sources.transfer import Transfer, fetch_verified, readers_for
 
-        final = self._final(spec.id, file)
-        partial = self._partial(spec.id, file)
-        self._make_folder(final.parent)
-        self._make_folder(partial.parent)
-        if self._adopt(spec, file, progress, cancel):
-            return
-        transfer = Transfer(
-            title=spec.id, file=file, partial=partial, progress=progress, cancel=cancel
+        # Another process may have finished some while this one waited for the lock.
+        missing = [file for file in files if not is_sealed(self._final(spec.id, file), file)]
+        later_bytes = sum(
+            file.size_bytes - _file_bytes(self._partial(spec.id, file)) for file in missing
         )
-        fetch_verified(transfer, readers_for(file, from_path))
-        # The seal first: without its file it means nothing, and with it all is done.
-        self._write_seal(final, _Seal.of(partial, file.sha256))
-        os.replace(partial, final)
-        _sync_folder(final.parent)
+        for number, file in enumerate(missing, start=1):
+            final, partial = self._final(spec.id, file), self._partial(spec.id, file)
+            later_bytes -= file.size_bytes - _file_bytes(partial)
+            self._make_folder(final.parent)
+            self._make_folder(partial.parent)
+            if self._adopt(final, file, progress, cancel):
+                continue
+            title = spec.id if len(files) == 1 else f"{spec.id} {number} of {len(missing)}"
+            transfer = Transfer(
+                title=title,
+                file=file,
+                partial=partial,
+                progress=progress,
+                cancel=cancel,
+                later_bytes=later_bytes,
+            )
+            fetch_verified(transfer, readers_for(file, from_path))
+            # The seal first: without its file it means nothing, and with it all is done.
+            seal(final, file, partial)
+            os.replace(partial, final)
+            _sync_folder(final.parent)
 
     def _adopt(
-        self, spec: ModelSpec, file: ModelFile, progress: ProgressSink, cancel: CancelToken
+        self, final: Path, file: ModelFile, progress: ProgressSink, cancel: CancelToken
     ) -> bool:
         """Seal a file that is in place without one, copied there perhaps, if its hash is right."""
-        from midfill_engine.sources.transfer import file_sha256
+        from midfill_engine.sources.transfer import has_right_bytes
 
-        final = self._final(spec.id, file)
         if not final.is_file() or final.stat().st_size != file.size_bytes:
             return False
 
@@ -253,30 +305,13 @@ class ModelStore:
                 Progress(task=f"Checking {final.name}", done=done_bytes, total=file.size_bytes)
             )
 
-        if file_sha256(final, cancel, report) != file.sha256:
+        if not has_right_bytes(final, file, cancel, report):
             return False
-        self._write_seal(final, _Seal.of(final, file.sha256))
+        seal(final, file, final)
         return True
 
-    def _is_sealed(self, spec_id: str, file: ModelFile) -> bool:
-        final = self._final(spec_id, file)
-        try:
-            noted: object = json.loads(_seal_path(final).read_text(encoding="utf-8"))
-            actual: object = json.loads(_Seal.of(final, file.sha256).to_json())
-        except (OSError, ValueError):
-            return False
-        return noted == actual and final.stat().st_size == file.size_bytes
-
-    def _write_seal(self, final: Path, seal: _Seal) -> None:
-        scratch = _seal_path(final).with_suffix(".json.new")
-        with scratch.open("w", encoding="utf-8") as handle:
-            handle.write(seal.to_json())
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(scratch, _seal_path(final))
-
     def _fetched_bytes(self, spec_id: str, file: ModelFile) -> int:
-        if self._is_sealed(spec_id, file):
+        if is_sealed(self._final(spec_id, file), file):
             return file.size_bytes
         return _file_bytes(self._partial(spec_id, file))
 
@@ -300,7 +335,15 @@ class ModelStore:
 
     def _folders(self, spec_id: str) -> list[Path]:
         name = _safe_name(spec_id)
-        return [self._home / kind / name for kind in ("models", "partial", "onnx")]
+        return [self._home / kind / name for kind in ("models", "partial", "onnx", "listings")]
+
+    def _whole(self, spec: ModelSpec, files: tuple[ModelFile, ...]) -> Path:
+        """Return what is handed out: the file, or the folder of a checkpoint."""
+        first = self._final(spec.id, files[0])
+        return first if spec.format == "gguf" else first.parent
+
+    def _listing_path(self, spec_id: str) -> Path:
+        return self._home / "listings" / _safe_name(spec_id) / "files.json"
 
     def _final(self, spec_id: str, file: ModelFile) -> Path:
         return self._home / "models" / _safe_name(spec_id) / _safe_name(file.name)
@@ -320,10 +363,6 @@ def _safe_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name) or name.endswith("."):
         raise ValueError(f"not a plain name: {name!r}")
     return name
-
-
-def _seal_path(final: Path) -> Path:
-    return final.with_name(f"{final.name}.json")
 
 
 def _file_bytes(path: Path) -> int:

@@ -14,15 +14,15 @@ from typing import Any
 import gguf
 import numpy as np
 import numpy.typing as npt
-from tiny_models import Floats, TinyModel, hub_config, hub_name
+from tiny_models import Floats, TinyModel, hub_config, hub_weights
 from tiny_vocabulary import tiny_metadata
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.gguf.weights import GgufWeights
-from midfill_engine.onnx.convert import convert
+from midfill_engine.onnx.convert import Precision, convert
 from midfill_engine.onnx.layouts import find_layout
 from midfill_engine.progress import silent
-from midfill_engine.registry import Capability, ModelFile, ModelSpec
+from midfill_engine.registry import Licence, ModelFile, ModelSpec
 from midfill_engine.weights import ModelConfig, WeightSource
 
 Plan = Callable[[str], str]
@@ -153,7 +153,17 @@ def write_gguf(model: TinyModel, path: Path, plan: Plan | None = None) -> Path:
     writer.add_head_count(config.heads)
     writer.add_head_count_kv(config.kv_heads)
     writer.add_rope_freq_base(config.rope_theta)
-    writer.add_layer_norm_rms_eps(config.norm_epsilon)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    if config.norm == "layer":
+        writer.add_layer_norm_eps(config.norm_epsilon)
+    else:
+        writer.add_layer_norm_rms_eps(config.norm_epsilon)
+    if config.rope_factor != 1:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(config.rope_factor)
+    if config.architecture == "starcoder2":
+        writer.add_sliding_window(config.window or config.context_tokens)
     for key, value in vocabulary().items():
         if isinstance(value, list):
             writer.add_array(key, value)
@@ -199,7 +209,8 @@ def write_safetensors(
     """Write a folder as ``save_pretrained`` would; ``dtype`` is F32, F16 or BF16."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(hub_config(model)), encoding="utf-8")
-    names = sorted(model.weights)
+    tensors = hub_weights(model)
+    names = sorted(tensors)
     files = {}
     for shard in range(shards):
         part = names[shard::shards]
@@ -208,8 +219,8 @@ def write_safetensors(
             if shards == 1
             else f"model-{shard + 1:05}-of-{shards:05}.safetensors"
         )
-        _write_shard(folder / file, {hub_name(name): model.weights[name] for name in part}, dtype)
-        files.update({hub_name(name): file for name in part})
+        _write_shard(folder / file, {name: tensors[name] for name in part}, dtype)
+        files.update(dict.fromkeys(part, file))
     if shards > 1:
         index = json.dumps({"metadata": {}, "weight_map": files})
         (folder / "model.safetensors.index.json").write_text(index, encoding="utf-8")
@@ -234,7 +245,13 @@ def _write_shard(path: Path, tensors: Mapping[str, Floats], dtype: str) -> None:
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
-def convert_to(source: WeightSource, folder: Path, layout: str = "float32") -> Path:
+def convert_to(
+    source: WeightSource,
+    folder: Path,
+    layout: str = "float32",
+    precision: Precision = "float32",
+    positions: int | None = None,
+) -> Path:
     """Convert into a new folder, which the ONNX backend then opens."""
     folder.mkdir(parents=True)
     convert(
@@ -244,17 +261,24 @@ def convert_to(source: WeightSource, folder: Path, layout: str = "float32") -> P
         source_sha256="0" * 64,
         progress=silent,
         cancel=CancelToken(),
+        precision=precision,
+        positions=positions,
     )
     return folder
 
 
 def converted_gguf(
-    model: TinyModel, folder: Path, layout: str = "float32", plan: Plan | None = None
+    model: TinyModel,
+    folder: Path,
+    layout: str = "float32",
+    plan: Plan | None = None,
+    *,
+    precision: Precision = "float32",
 ) -> Path:
     """Write ``model`` as GGUF and convert that."""
     folder.mkdir(parents=True, exist_ok=True)
     path = write_gguf(model, folder / "tiny.gguf", plan)
-    return convert_to(GgufWeights(path), folder / layout, layout)
+    return convert_to(GgufWeights(path), folder / layout, layout, precision)
 
 
 def model_spec(path: Path, *, layout: str = "int8") -> ModelSpec:
@@ -268,15 +292,12 @@ def model_spec(path: Path, *, layout: str = "int8") -> ModelSpec:
     )
     return ModelSpec(
         id="tiny",
-        family="qwen2",
-        parameters=1,
+        family="Tiny",
+        config=GgufWeights(path).config,
         files=(file,),
         fim="qwen2.5-coder",
         stop_texts=("<|endoftext|>", "<|fim_prefix|>", "<|fim_pad|>"),
-        chat=None,
-        context_tokens=512,
-        licence="none",
-        capabilities=frozenset({Capability.FIM}),
+        licence=Licence(name="none", url=""),
         rank=1,
         layout=layout,
     )

@@ -11,49 +11,31 @@ its cache. ``requests`` and not that library's session, whose type differs betwe
 from __future__ import annotations
 
 import os
-import queue
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from midfill_engine.registry import HubSource
-from midfill_engine.sources.base import (
-    FetchContext,
-    SourceError,
-    check_cancelled,
-    human_bytes,
-    pause,
+from midfill_engine.sources.base import FetchContext, SourceError, human_bytes, pause
+from midfill_engine.sources.http import (
+    FIRST_ANSWER_S,
+    STALL_S,
+    Answer,
+    InterruptedAnswerError,
+    get,
 )
 
-__all__ = ["HubReader", "find_in_hub_cache"]
+__all__ = [
+    "HubReader",
+    "check_online",
+    "find_in_hub_cache",
+    "hub_endpoint",
+    "hub_headers",
+    "hub_name",
+    "refusal",
+]
 
-# The whole price of a hub that does not answer: name lookup, connection, TLS and redirects
-# together. It stays under three seconds with the time that imports take.
-_FIRST_ANSWER_S = 2.5
-_STALL_S = 20.0
 _RETRIES = 3
-_POLL_S = 0.1
-_CHUNK_BYTES = 64 * 1024
-_QUEUED_CHUNKS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    status: int
-    reason: str
-    content_range: str | None
-    content_length: int | None
-
-
-class _InterruptedError(Exception):
-    """The connection broke; asking again for the rest may help."""
-
-
-# What the reading thread hands over: the answer's head, its body, and the end or what broke.
-_Item = _Answer | bytes | Exception | None
 
 
 class HubReader:
@@ -64,8 +46,8 @@ class HubReader:
         source: HubSource,
         size_bytes: int,
         *,
-        first_answer_s: float = _FIRST_ANSWER_S,
-        stall_s: float = _STALL_S,
+        first_answer_s: float = FIRST_ANSWER_S,
+        stall_s: float = STALL_S,
         retry_wait_s: float = 0.5,
     ) -> None:
         self._source = source
@@ -77,8 +59,7 @@ class HubReader:
     @property
     def label(self) -> str:
         """The host that is asked."""
-        endpoint = _endpoint() or "https://huggingface.co"
-        return urlsplit(endpoint).netloc or endpoint
+        return hub_name()
 
     @property
     def scratch_bytes(self) -> int:
@@ -87,8 +68,7 @@ class HubReader:
 
     def stream(self, offset: int, context: FetchContext) -> Iterator[bytes]:
         """Yield the file's bytes from ``offset`` on, over as many connections as it takes."""
-        if _is_offline():
-            raise SourceError("not asked, since HF_HUB_OFFLINE is set")
+        check_online()
         position = offset
         fruitless = 0
         while position < self._size_bytes:
@@ -98,7 +78,7 @@ class HubReader:
                     position += len(data)
                     yield data
                 problem = "it closed the connection too early"
-            except _InterruptedError as error:
+            except InterruptedAnswerError as error:
                 problem = str(error)
             if position == offset:
                 # It never delivered anything: another try would only cost the user more time.
@@ -111,50 +91,37 @@ class HubReader:
 
     def _read_once(self, position: int, context: FetchContext) -> Iterator[bytes]:
         """Yield what one connection delivers from ``position`` on."""
-        items: queue.Queue[_Item] = queue.Queue(_QUEUED_CHUNKS)
-        abandoned = threading.Event()
-        deadline_s = time.monotonic() + self._first_answer_s
-        # A name lookup cannot be given a timeout, nor can a read be cancelled: so a thread does
-        # both, and is left behind when they take too long.
-        threading.Thread(
-            target=_read_in_thread,
-            args=(self._url(), _headers(position), self._stall_s, items, abandoned),
-            name="midfill-hub",
-            daemon=True,
-        ).start()
-        skip_bytes: int | None = None
-        try:
-            while True:
-                item = _next_item(items, deadline_s, context)
-                if item is None:
-                    return
-                if isinstance(item, Exception):
-                    raise _InterruptedError(_explain(item)) from item
-                deadline_s = time.monotonic() + self._stall_s
-                if isinstance(item, _Answer):
-                    skip_bytes = self._check_answer(item, position)
-                    continue
-                data = item[skip_bytes:] if skip_bytes else item
-                skip_bytes = max(0, (skip_bytes or 0) - len(item))
-                if data:
-                    yield data
-        finally:
-            abandoned.set()
+        headers = {
+            # Compression would make Range and Content-Length speak of other bytes than ours.
+            "Accept-Encoding": "identity",
+            "Range": f"bytes={position}-",
+            **hub_headers(),
+        }
+        skip_bytes = 0
+        for item in get(
+            self._url(),
+            headers,
+            context.cancel,
+            first_answer_s=self._first_answer_s,
+            stall_s=self._stall_s,
+        ):
+            if isinstance(item, Answer):
+                skip_bytes = self._check_answer(item, position)
+                continue
+            data = item[skip_bytes:] if skip_bytes else item
+            skip_bytes = max(0, skip_bytes - len(item))
+            if data:
+                yield data
 
-    def _check_answer(self, answer: _Answer, position: int) -> int:
+    def _check_answer(self, answer: Answer, position: int) -> int:
         """Return how many bytes of the body to skip; raise ``SourceError`` if it is not ours."""
         if answer.status == 206:
             expected = f"bytes {position}-{self._size_bytes - 1}/{self._size_bytes}"
             if answer.content_range != expected:
                 raise SourceError(f"it sent {answer.content_range!r} when asked for {expected!r}")
             return 0
-        if answer.status in (401, 403):
-            raise SourceError(
-                f"it refused access ({answer.status} {answer.reason}); "
-                "if HF_TOKEN or a stored login is out of date, renew or remove it"
-            )
         if answer.status != 200:
-            raise SourceError(f"it answered {answer.status} {answer.reason}")
+            raise refusal(answer, self._source.repo)
         if answer.content_length not in (None, self._size_bytes):
             raise SourceError(
                 f"it sent {human_bytes(answer.content_length or 0)} where the file has "
@@ -170,7 +137,7 @@ class HubReader:
             self._source.repo,
             self._source.filename,
             revision=self._source.revision,
-            endpoint=_endpoint(),
+            endpoint=hub_endpoint(),
         )
 
 
@@ -182,99 +149,39 @@ def find_in_hub_cache(source: HubSource) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _endpoint() -> str | None:
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+def hub_endpoint() -> str:
+    """Return the address of the hub, or of the mirror that the user has set."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
-def _is_offline() -> bool:
-    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return value.strip().upper() in {"1", "ON", "YES", "TRUE"}
+def hub_name() -> str:
+    """Return the host that is asked, for a person."""
+    return urlsplit(hub_endpoint()).netloc or hub_endpoint()
 
 
-def _headers(position: int) -> dict[str, str]:
+def hub_headers() -> dict[str, str]:
+    """Return what every request to the hub carries: the user's token, if there is one."""
     from huggingface_hub import get_token
 
-    headers = {
-        # Compression would make Range and Content-Length speak of other bytes than ours.
-        "Accept-Encoding": "identity",
-        "Range": f"bytes={position}-",
-        "User-Agent": "midfill",
-    }
+    headers = {"User-Agent": "midfill"}
     if token := get_token():
         headers["Authorization"] = f"Bearer {token}"
     return headers
 
 
-def _next_item(items: queue.Queue[_Item], deadline_s: float, context: FetchContext) -> _Item:
-    """Wait for the thread's next item, looking at the cancel token and at the deadline."""
-    while True:
-        check_cancelled(context.cancel)
-        try:
-            return items.get(timeout=_POLL_S)
-        except queue.Empty:
-            if time.monotonic() >= deadline_s:
-                raise _InterruptedError("it does not answer") from None
+def check_online() -> None:
+    """Raise ``SourceError`` where the user has forbidden to ask the hub."""
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    if value.strip().upper() in {"1", "ON", "YES", "TRUE"}:
+        raise SourceError("not asked, since HF_HUB_OFFLINE is set")
 
 
-def _read_in_thread(
-    url: str,
-    headers: dict[str, str],
-    stall_s: float,
-    items: queue.Queue[_Item],
-    abandoned: threading.Event,
-) -> None:
-    """Send one GET and put its answer into ``items``, until the end or until nobody wants it."""
-    import requests
-    import urllib3.exceptions
-
-    def put(item: _Item) -> bool:
-        while not abandoned.is_set():
-            try:
-                items.put(item, timeout=_POLL_S)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    try:
-        with (
-            requests.Session() as session,
-            session.get(
-                url, headers=headers, stream=True, timeout=(_FIRST_ANSWER_S, stall_s)
-            ) as response,
-        ):
-            length = response.headers.get("Content-Length", "")
-            answer = _Answer(
-                status=response.status_code,
-                reason=response.reason or "",
-                content_range=response.headers.get("Content-Range"),
-                content_length=int(length) if length.isdecimal() else None,
-            )
-            if not put(answer):
-                return
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                if not put(chunk):
-                    return
-        put(None)
-    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-        put(error)
-
-
-def _explain(error: Exception) -> str:
-    """Say in a few words what broke; the library's own words are long and speak of its insides."""
-    import requests
-
-    text = str(error)
-    if any(sign in text for sign in ("NameResolution", "getaddrinfo", "Name or service")):
-        return "its name cannot be looked up; is there a network?"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no trusted connection (certificate); behind a company proxy set REQUESTS_CA_BUNDLE"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy refused the connection"
-    if isinstance(error, requests.exceptions.Timeout):
-        return "it does not answer"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection was cut"
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return "no connection"
-    return f"the request failed ({type(error).__name__})"
+def refusal(answer: Answer, repo: str) -> SourceError:
+    """Say why the hub did not hand out something of ``repo``, and what to do."""
+    if answer.status in (401, 403):
+        return SourceError(
+            f"it refused access ({answer.status} {answer.reason}). Where {hub_endpoint()}/{repo} "
+            "asks to agree to its terms, do so there, and set HF_TOKEN; "
+            "if HF_TOKEN or a stored login is out of date, renew or remove it"
+        )
+    return SourceError(f"it answered {answer.status} {answer.reason}")

@@ -34,20 +34,24 @@ from midfill_engine.sources.hub import HubReader, find_in_hub_cache
 from midfill_engine.sources.local import PathReader
 from midfill_engine.sources.packages import PackageReader
 
-__all__ = ["Transfer", "fetch_verified", "file_sha256", "readers_for"]
+__all__ = ["Transfer", "fetch_verified", "has_right_bytes", "readers_for", "sha256_of"]
 
 _REPORT_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """One file to fetch into ``partial``; ``title`` names it in progress reports and errors."""
+    """One file to fetch into ``partial``; ``title`` names it in progress reports and errors.
+
+    ``later_bytes`` is what else will be fetched onto that disk: it has to have room for all.
+    """
 
     title: str
     file: ModelFile
     partial: Path
     progress: ProgressSink
     cancel: CancelToken
+    later_bytes: int = 0
 
 
 class _WrongBytesError(SourceError):
@@ -81,7 +85,7 @@ class _Start:
 
     def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
-        self.digest = hashlib.sha256()
+        self.digest = _new_digest(transfer.file)
         self.length = 0
         length = _settled_length(transfer)
         if length:
@@ -100,7 +104,7 @@ class _Start:
     def discard(self) -> None:
         """Begin again from nothing."""
         self._transfer.partial.unlink()
-        self.digest = hashlib.sha256()
+        self.digest = _new_digest(self._transfer.file)
         self.length = 0
 
 
@@ -149,11 +153,31 @@ def fetch_verified(transfer: Transfer, readers: Iterable[ByteSource]) -> None:
     )
 
 
-def file_sha256(path: Path, cancel: CancelToken, report: Callable[[int], None]) -> str:
+def has_right_bytes(
+    path: Path, file: ModelFile, cancel: CancelToken, report: Callable[[int], None]
+) -> bool:
+    """Tell whether the file at ``path`` is ``file``, by its hash; ``report``: the bytes done."""
+    digest = _new_digest(file)
+    _hash_into(digest, path, cancel, report)
+    return digest.hexdigest() == _expected(file)
+
+
+def sha256_of(path: Path, cancel: CancelToken, report: Callable[[int], None]) -> str:
     """Hash a file, in hexadecimal; ``report`` is told the bytes done."""
     digest = hashlib.sha256()
     _hash_into(digest, path, cancel, report)
     return digest.hexdigest()
+
+
+def _new_digest(file: ModelFile) -> hashlib._Hash:  # pyright: ignore[reportPrivateUsage]  # it has no public name
+    if file.sha256 is None:
+        # As git hashes a blob; a check against accidents, on small files only.
+        return hashlib.sha1(b"blob %d\0" % file.size_bytes, usedforsecurity=False)
+    return hashlib.sha256()
+
+
+def _expected(file: ModelFile) -> str | None:
+    return file.git_id if file.sha256 is None else file.sha256
 
 
 def _fetch_from(transfer: Transfer, reader: ByteSource, start: _Start) -> None:
@@ -161,14 +185,15 @@ def _fetch_from(transfer: Transfer, reader: ByteSource, start: _Start) -> None:
 
     Once only, and only if the start was not this source's own: it may have been the wrong part.
     """
+    kind = "git id" if transfer.file.sha256 is None else "sha256"
     while True:
         resumed = start.length > 0
         _append_rest(transfer, reader, start)
-        if start.digest.hexdigest() == transfer.file.sha256:
+        if start.digest.hexdigest() == _expected(transfer.file):
             return
         start.discard()
         if not resumed:
-            raise _WrongBytesError("its bytes are not the model's (the sha256 differs)")
+            raise _WrongBytesError(f"its bytes are not the model's (the {kind} differs)")
 
 
 def _settled_length(transfer: Transfer) -> int:
@@ -189,7 +214,8 @@ def _append_rest(transfer: Transfer, reader: ByteSource, start: _Start) -> None:
     report = _Reporter(transfer, f"Downloading {transfer.title} from {reader.label}")
     report(start.length)
     if start.length < size_bytes:
-        _check_room(transfer, size_bytes - start.length + reader.scratch_bytes)
+        needed_bytes = size_bytes - start.length + reader.scratch_bytes
+        _check_room(transfer, needed_bytes + transfer.later_bytes)
     # Unbuffered, so that an error of the disk shows at the write that meets it.
     with (
         tempfile.TemporaryDirectory(
