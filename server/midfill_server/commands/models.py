@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from midfill_engine.cancel import CancelToken
-from midfill_engine.errors import MidfillError
-from midfill_engine.registry import MODELS, HubSource, ModelSpec, find_model
+from midfill_engine.errors import BackendUnavailableError, MidfillError, OutOfMemoryError
 from midfill_engine.sources.base import human_bytes
-from midfill_engine.store import ModelState, ModelStore, StoredModel
+from midfill_engine.store import ModelStore
+from midfill_server.commands.model_pages import print_info, print_list
 from midfill_server.commands.terminal import progress_sink
+
+if TYPE_CHECKING:
+    from midfill_engine.options import EngineOptions
+    from midfill_engine.progress import ProgressSink
+    from midfill_engine.registry import ModelSpec
 
 __all__ = ["add_parser", "run"]
 
@@ -21,12 +26,15 @@ _EXIT_INTERRUPTED = 130
 
 _EXAMPLES = """\
 examples:
-  midfill models list                            what there is, and what is here
+  midfill models list                            what is here, and which others there are
   midfill models pull                            the model that suits this machine
   midfill models pull qwen2.5-coder-0.5b         that one
   midfill models pull qwen2.5-coder-0.5b --from ~/Downloads
                                                  from a file or folder on this machine
+  midfill models pull codellama-7b-q4_k_m --accept-licence
+                                                 in a script, having read its licence
   midfill models info qwen2.5-coder-0.5b --json  everything known about it
+  midfill models info ~/models/mine.gguf         what a file or folder of your own can do
   midfill models remove qwen2.5-coder-0.5b       delete it with all that was made of it
 
 Models lie below the user's cache folder; set MIDFILL_HOME to keep them elsewhere.
@@ -49,8 +57,23 @@ def add_parser(
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     listing = actions.add_parser("list", help="the models there are, and which are here")
-    listing.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    listing.add_argument("--all", action="store_true", help="one table, quantised variants too")
+    listing.add_argument("--json", action="store_true", help="print a JSON list of all models")
 
+    _add_pull(actions)
+
+    remove = actions.add_parser("remove", help="delete a model with all that was made of it")
+    remove.add_argument("model", metavar="MODEL", help="an id, or a path whose conversions go")
+    remove.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+    info = actions.add_parser("info", help="everything known about one model")
+    info.add_argument("model", metavar="MODEL", help="an id, or the path of a model of your own")
+    info.add_argument("--json", action="store_true", help="print a JSON object")
+
+
+def _add_pull(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],  # pyright: ignore[reportPrivateUsage]  # as above
+) -> None:
     pull = actions.add_parser(
         "pull",
         help="fetch a model, verify it and convert it",
@@ -60,7 +83,11 @@ def add_parser(
         "your own pip configuration).",
     )
     pull.add_argument(
-        "model", nargs="?", default="auto", metavar="ID", help='an id, or "auto" (the default)'
+        "model",
+        nargs="?",
+        default="auto",
+        metavar="MODEL",
+        help='an id, the path of a model of your own, or "auto" (the default)',
     )
     pull.add_argument(
         "--from",
@@ -69,103 +96,126 @@ def add_parser(
         metavar="PATH",
         help="take it from this file, or from the folder that holds it, if the hash is right",
     )
-
-    remove = actions.add_parser("remove", help="delete a model with all that was made of it")
-    remove.add_argument("model", metavar="ID")
-    remove.add_argument("--yes", "-y", action="store_true", help="do not ask")
-
-    info = actions.add_parser("info", help="everything known about one model")
-    info.add_argument("model", metavar="ID")
-    info.add_argument("--json", action="store_true", help="print a JSON object")
+    pull.add_argument(
+        "--accept-licence",
+        action="store_true",
+        help="agree to the model's licence, which otherwise is asked once",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out the parsed command and return the exit code; raises ``MidfillError``."""
-    from midfill_server.settings import load_settings
+    from midfill_engine.local_models import resolve_model
+    from midfill_server.settings import engine_options, load_settings
 
     settings, _ = load_settings()
     store = ModelStore(settings.engine.home)
     try:
         match args.action:
             case "list":
-                return _list(store, as_json=args.json)
+                print_list(store, every=args.all, as_json=args.json)
+                return 0
             case "pull":
-                return _pull(store, args.model, args.from_path)
+                options = replace(engine_options(settings, download=True), model=args.model)
+                return _pull(store, options, args.from_path, agrees=args.accept_licence)
             case "remove":
-                return _remove(store, find_model(args.model), is_sure=args.yes)
+                return _remove(store, resolve_model(args.model), is_sure=args.yes)
             case _:
-                return _info(store, find_model(args.model), as_json=args.json)
+                print_info(store, resolve_model(args.model), as_json=args.json)
+                return 0
     except KeyboardInterrupt:
         print("\nStopped. What was fetched so far is kept for the next pull.", file=sys.stderr)
         return _EXIT_INTERRUPTED
 
 
-def _list(store: ModelStore, *, as_json: bool) -> int:
-    rows = [(spec, store.describe(spec)) for spec in MODELS]
-    if as_json:
-        print(json.dumps([_summary(spec, stored) for spec, stored in rows], indent=2))
-        return 0
-    from rich.console import Console
-    from rich.table import Table
+def _pull(
+    store: ModelStore, options: EngineOptions, from_path: Path | None, *, agrees: bool
+) -> int:
+    from midfill_engine.cancel import CancelToken
+    from midfill_engine.local_models import resolve_model
+    from midfill_engine.select import recommend
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("model", "size", "licence", "can", "state", "path"):
-        # An id or a path that is cut off cannot be copied: those fold instead.
-        table.add_column(heading, overflow="fold", justify="right" if heading == "size" else "left")
-    for spec, stored in rows:
-        table.add_row(
-            spec.id,
-            human_bytes(spec.size_bytes),
-            spec.licence,
-            ", ".join(sorted(spec.capabilities)),
-            _state_text(spec, stored),
-            str(stored.path or ""),
-        )
-    # Piped into another program, a row stays one line.
-    Console(width=None if sys.stdout.isatty() else 500, highlight=False, markup=False).print(table)
+    if options.model == "auto":
+        chosen = recommend(options, store)
+        spec, options = chosen.spec, replace(options, model=chosen.spec.id)
+        print(f"{spec.id}: {chosen.reason}")
+    else:
+        spec = resolve_model(options.model)
+    was_here = store.model_path(spec) is not None
+    if not was_here and not _has_agreed(store, spec, agrees=agrees):
+        print("Nothing was fetched.")
+        return 1
+    start_s = time.monotonic()
+    with progress_sink(sys.stdout) as sink:
+        path = store.pull(spec, progress=sink, cancel=CancelToken(), from_path=from_path)
+        # Said after the bar is gone: it would be drawn over it.
+        obstacle = _make_ready(spec, store, options, sink)
+    stored = store.describe(spec)
+    if obstacle is not None:
+        print(f"{spec.id} is here, but this machine cannot run it: {obstacle}\n{path}")
+    elif was_here:
+        print(f"{spec.id} is here already: {path}")
+    else:
+        took_s = time.monotonic() - start_s
+        size = human_bytes(stored.fetched_bytes)
+        checked = "verified" if stored.verified else "NOT verified: no hub could vouch for it"
+        print(f"{spec.id} is ready ({size}, {checked} and converted, {took_s:.0f} s): {path}")
     return 0
 
 
-def _pull(store: ModelStore, model_id: str, from_path: Path | None) -> int:
-    if model_id == "auto":
-        from midfill_engine.select import recommend
+def _make_ready(
+    spec: ModelSpec, store: ModelStore, options: EngineOptions, sink: ProgressSink
+) -> MidfillError | None:
+    """Convert and time it now, with a bar: that spares the first keystroke a long wait.
 
-        recommendation = recommend(store)
-        model_id = recommendation.model_id
-        print(f"{model_id}: {recommendation.reason}")
-    from midfill_engine.loading import choose_model, prepare
+    Returns why that cannot be, where this machine lacks what it takes.
+    """
+    from midfill_engine.cancel import CancelToken
+    from midfill_engine.loading import prepare
     from midfill_engine.machine import probe_machine
-    from midfill_engine.options import EngineOptions
+    from midfill_engine.runtimes import conversion_folder
+    from midfill_engine.select import choose_model
     from midfill_engine.speed import load_speed
     from midfill_server.commands.trials import measure
 
-    spec = find_model(model_id)
-    was_here = store.model_path(spec) is not None
-    start_s = time.monotonic()
-    cancel = CancelToken()
-    with progress_sink(sys.stdout) as sink:
-        path = store.pull(spec, progress=sink, cancel=cancel, from_path=from_path)
-        # Converting and timing it now, with a bar, spares the first keystroke a long wait.
-        chosen = choose_model(EngineOptions(model=spec.id), store)
-        folder = prepare(chosen, store, download=False, progress=sink, cancel=cancel)
-        if load_speed(folder, probe_machine().fingerprint) is None:
-            measure(chosen, store, None, sink)
-    if was_here:
-        print(f"{spec.id} is here already: {path}")
-        return 0
-    took_s = time.monotonic() - start_s
-    size = human_bytes(spec.size_bytes)
-    print(f"{spec.id} is ready ({size}, verified and converted, {took_s:.0f} s): {path}")
-    return 0
+    try:
+        chosen = choose_model(options, store)
+    except (BackendUnavailableError, OutOfMemoryError) as error:
+        return error
+    prepare(chosen, store, download=False, progress=sink, cancel=CancelToken())
+    folder = conversion_folder(chosen, store)
+    if load_speed(folder, probe_machine().fingerprint) is None:
+        measure(chosen, store, None, sink)
+    return None
+
+
+def _has_agreed(store: ModelStore, spec: ModelSpec, *, agrees: bool) -> bool:
+    """Ask for the user's agreement, where it is needed and was not given before.
+
+    Where nobody can be asked, the pull itself says what to do.
+    """
+    licence = spec.licence
+    if store.has_accepted(licence):
+        return True
+    if not agrees:
+        if not sys.stdin.isatty():
+            return True
+        print(f"{spec.id} is under the {licence.name}:\n  {licence.url}")
+        if input("Have you read it, and do you agree? [y/N] ").strip().lower() not in ("y", "yes"):
+            return False
+    store.accept_licence(licence)
+    return True
 
 
 def _remove(store: ModelStore, spec: ModelSpec, *, is_sure: bool) -> int:
     stored = store.describe(spec)
-    held_bytes = stored.fetched_bytes + stored.conversion_bytes
+    # A model of the user's own stays where it is: only what was made of it goes.
+    own_bytes = stored.fetched_bytes if spec.path is None else 0
     if not is_sure:
         if not sys.stdin.isatty():
             raise MidfillError("not run from a terminal, so nothing can be asked: add --yes")
-        question = f"Delete {spec.id} ({human_bytes(held_bytes)})? [y/N] "
+        what = spec.id if spec.path is None else f"what was made of {spec.path}"
+        question = f"Delete {what} ({human_bytes(own_bytes + stored.conversion_bytes)})? [y/N] "
         if input(question).strip().lower() not in ("y", "yes"):
             print("Nothing was deleted.")
             return 1
@@ -175,87 +225,3 @@ def _remove(store: ModelStore, spec: ModelSpec, *, is_sure: bool) -> int:
     else:
         print(f"There was nothing of {spec.id} to remove.")
     return 0
-
-
-def _info(store: ModelStore, spec: ModelSpec, *, as_json: bool) -> int:
-    stored = store.describe(spec)
-    details = _details(store, spec, stored)
-    if as_json:
-        print(json.dumps(details, indent=2))
-        return 0
-    sources = [
-        f"{source.repo} at {source.revision[:12]}"
-        if isinstance(source, HubSource)
-        else f"{len(source.distributions)} Python packages, "
-        f"{source.distributions[0].requirement} and so on"
-        for file in spec.files
-        for source in file.sources
-    ]
-    lines = {
-        "model": spec.id,
-        "family": f"{spec.family}, {spec.parameters / 1e9:.2f} billion parameters",
-        "can": ", ".join(sorted(spec.capabilities)),
-        "context": f"{spec.context_tokens} tokens",
-        "licence": spec.licence,
-        "state": _state_text(spec, stored),
-        "path": str(stored.path or f"below {store.home} once pulled"),
-        "converted": human_bytes(stored.conversion_bytes) if stored.conversion_bytes else "no",
-        "files": "\n".join(
-            f"{file.name}, {human_bytes(file.size_bytes)}\nsha256 {file.sha256}"
-            for file in spec.files
-        ),
-        "sources": "\n".join(sources),
-    }
-    for name, text in lines.items():
-        print(f"{name:<11}" + text.replace("\n", "\n" + " " * 11))
-    return 0
-
-
-def _summary(spec: ModelSpec, stored: StoredModel) -> dict[str, object]:
-    return {
-        "id": spec.id,
-        "size_bytes": spec.size_bytes,
-        "licence": spec.licence,
-        "capabilities": sorted(spec.capabilities),
-        "state": stored.state,
-        "fetched_bytes": stored.fetched_bytes,
-        "conversion_bytes": stored.conversion_bytes,
-        "path": str(stored.path) if stored.path else None,
-    }
-
-
-def _details(store: ModelStore, spec: ModelSpec, stored: StoredModel) -> dict[str, object]:
-    return _summary(spec, stored) | {
-        "home": str(store.home),
-        "family": spec.family,
-        "parameters": spec.parameters,
-        "context_tokens": spec.context_tokens,
-        "fim": spec.fim,
-        "chat": spec.chat,
-        "stop_texts": list(spec.stop_texts),
-        "files": [
-            {
-                "name": file.name,
-                "size_bytes": file.size_bytes,
-                "sha256": file.sha256,
-                "sources": [
-                    {"repo": source.repo, "revision": source.revision, "filename": source.filename}
-                    if isinstance(source, HubSource)
-                    else {"packages": [part.requirement for part in source.distributions]}
-                    for source in file.sources
-                ],
-            }
-            for file in spec.files
-        ],
-    }
-
-
-def _state_text(spec: ModelSpec, stored: StoredModel) -> str:
-    match stored.state:
-        case ModelState.READY:
-            return "ready"
-        case ModelState.PARTIAL:
-            # Never 100 %: what is whole but not verified yet is not ready.
-            return f"partial {min(99, stored.fetched_bytes * 100 // spec.size_bytes)} %"
-        case ModelState.MISSING:
-            return "not pulled"
