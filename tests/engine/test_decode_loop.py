@@ -49,11 +49,11 @@ class ScriptedDrafter(NoDraft):
         self._truth, self._wrong_at = truth, wrong_at
         self.heard: list[tuple[int, int]] = []
 
-    def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+    def propose(self, tokens: Sequence[int], limit: int, cancel: CancelToken) -> Sequence[int]:
         at = range(len(tokens), min(len(tokens) + limit, len(self._truth)))
         return [self._truth[index] ^ (index == self._wrong_at) for index in at]
 
-    def observe(self, drafted: int, accepted: int) -> None:
+    def observe(self, drafted: int, accepted: int, step_ms: float) -> None:
         self.heard.append((drafted, accepted))
 
 
@@ -64,7 +64,7 @@ class RandomDrafter(NoDraft):
         self._truth, self._odds, self._vocab = truth, odds, vocab
         self._random = np.random.default_rng(seed)
 
-    def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+    def propose(self, tokens: Sequence[int], limit: int, cancel: CancelToken) -> Sequence[int]:
         rest = self._truth[len(tokens) :][: self._random.integers(0, 2 * limit + 1)]
         return [
             token if self._random.random() < self._odds else int(self._random.integers(self._vocab))
@@ -161,7 +161,7 @@ def test_a_stop_inside_an_accepted_draft_ends_the_answer() -> None:
     truth = reference(backend, TOY_PROMPT, set(), 9)
     stop = next(token for at, token in enumerate(truth) if at >= 4 and token not in truth[:at])
     drafter = RandomDrafter([*TOY_PROMPT, *truth], 1, 1.0, 40)
-    drafter.propose = lambda tokens, limit: truth[len(tokens) - len(TOY_PROMPT) :]
+    drafter.propose = lambda tokens, limit, cancel: truth[len(tokens) - len(TOY_PROMPT) :]
     sequence = CachedSequence(backend, 64)
     backend.steps.clear()
     tokens, finish = run(sequence, TOY_PROMPT, drafter=drafter, stop_ids={stop})
@@ -174,7 +174,7 @@ def test_right_drafts_save_steps() -> None:
     truth = reference(backend, TOY_PROMPT, set(), 40)
     backend.steps.clear()
     drafter = RandomDrafter([*TOY_PROMPT, *truth], 1, 1.0, 40)
-    drafter.propose = lambda tokens, limit: truth[len(tokens) - len(TOY_PROMPT) :][:limit]
+    drafter.propose = lambda tokens, limit, cancel: truth[len(tokens) - len(TOY_PROMPT) :][:limit]
     assert run(CachedSequence(backend, 64), TOY_PROMPT, drafter=drafter)[0] == truth[:32]
     assert len(backend.steps) <= 1 + 5
     # Nothing is computed that could not be used: the last token needs no step.
@@ -271,3 +271,45 @@ def test_a_step_that_fails_is_not_counted() -> None:
         sequence.forward([1, 2, 3, 4, 5], 1)
     assert sequence.length == 0
     assert sequence.room == 4
+
+
+def test_what_a_step_took_is_told_whether_something_could_be_drafted_or_not() -> None:
+    now_s = 0.0
+
+    class Slow(ToyBackend):
+        def forward(self, tokens, cache, logits_for):
+            nonlocal now_s
+            now_s += 0.010 * len(tokens)
+            return super().forward(tokens, cache, logits_for)
+
+    class Timed(NoDraft):
+        def __init__(self) -> None:
+            self.heard: list[float] = []
+
+        def propose(self, tokens: Sequence[int], limit: int, cancel: CancelToken) -> Sequence[int]:
+            nonlocal now_s
+            # Guessing takes time too, which is not the step's.
+            now_s += 1.0
+            return [0] if len(tokens) % 2 else []
+
+        def observe(self, drafted: int, accepted: int, step_ms: float) -> None:
+            self.heard.append(step_ms / (drafted + 1))
+
+    def clock() -> float:
+        return now_s
+
+    drafter = Timed()
+    for _ in decode(
+        CachedSequence(Slow(), 64),
+        TOY_PROMPT,
+        limits=Limits(stop_ids=frozenset(), max_tokens=8),
+        sampler=Sampler(Sampling()),
+        drafter=drafter,
+        cancel=CancelToken(),
+        clock=clock,
+    ):
+        # Nor is what is done with a token.
+        now_s += 5.0
+    # The last step, before which nothing may be guessed, is told as well.
+    assert len(drafter.heard) >= 4
+    assert drafter.heard == pytest.approx([10.0] * len(drafter.heard))

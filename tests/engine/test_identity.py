@@ -8,6 +8,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+from drafting import FREE, Constant, Similar, model_drafter
 from tiny_files import converted_gguf, vocabulary
 from tiny_models import Floats, ToyBackend, tiny_model
 from token_corpus import corpus
@@ -15,7 +16,9 @@ from token_corpus import corpus
 from midfill_engine.backends.base import Backend, KVCache, Logits
 from midfill_engine.backends.onnx_backend import OnnxBackend
 from midfill_engine.cancel import CancelToken
+from midfill_engine.decode.chain import ChainDrafter
 from midfill_engine.decode.drafters import Drafter, NoDraft
+from midfill_engine.decode.lookup import LookupDrafter
 from midfill_engine.local import LoadedModel, LocalEngine
 from midfill_engine.prompt import resolve
 from midfill_engine.tokenizer import build_tokenizer
@@ -69,18 +72,14 @@ class Guesser(NoDraft):
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
         self.truth: list[int] = []
-        self.kept = 0
 
-    def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+    def propose(self, tokens: Sequence[int], limit: int, cancel: CancelToken) -> Sequence[int]:
         rest = self.truth[len(tokens) :] if self.truth[: len(tokens)] == list(tokens) else [5, 6]
         odds = self._random.choice([0.0, 0.7, 1.0])
         return [
             token if self._random.random() < odds else int(self._random.integers(384))
             for token in rest[: self._random.integers(0, 2 * limit)]
         ]
-
-    def observe(self, drafted: int, accepted: int) -> None:
-        self.kept += accepted
 
 
 class Listener(NoDraft):
@@ -89,7 +88,7 @@ class Listener(NoDraft):
     def __init__(self) -> None:
         self.heard: list[int] = []
 
-    def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+    def propose(self, tokens: Sequence[int], limit: int, cancel: CancelToken) -> Sequence[int]:
         self.heard = list(tokens)
         return ()
 
@@ -173,17 +172,18 @@ def replay(
     cache_bytes: int,
     cold_backend: Backend | None = None,
     sampling: Sampling | None = None,
+    drafter: Drafter | None = None,
 ) -> None:
     random, editor = np.random.default_rng(seed), Editor(seed)
     guesser = Guesser(seed)
     chunk = int(random.choice([3, 16, 50, 1000]))
     warm = engine(
         backend,
-        drafter=None if sampling else guesser,
+        drafter=drafter or (None if sampling else guesser),
         prefill_chunk=chunk,
         cache_bytes=cache_bytes,
     )
-    reused = prompts = cancelled = 0
+    reused = prompts = cancelled = accepted = 0
     for at, request in enumerate(editor.requests(steps)):
         if sampling:
             choice = Sampling(temperature=sampling.temperature, top_p=0.9, seed=at)
@@ -207,11 +207,12 @@ def replay(
         text, ended, timings = ask(warm, request, CancelToken())
         assert (text, ended) == (expected, finish), request
         reused += timings.reused_tokens
+        accepted += timings.accepted_tokens
         prompts += timings.prompt_tokens
         editor.shown = text
     assert cancelled
     assert reused > prompts / 3
-    assert sampling or guesser.kept
+    assert sampling or accepted
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 20_000, PLENTY])
@@ -224,6 +225,14 @@ def test_edits_on_the_toy(seed: int, cache_bytes: int) -> None:
 def test_edits_on_the_toy_with_sampling(seed: int) -> None:
     sampling = Sampling(temperature=1.5)
     replay(ToyBackend(TOKENIZER.vocab_size), seed, steps=40, cache_bytes=20_000, sampling=sampling)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_edits_on_the_toy_with_a_draft_model_and_lookup(seed: int) -> None:
+    vocab = TOKENIZER.vocab_size
+    model = model_drafter(Similar(vocab, every=2 + seed))
+    drafter = ChainDrafter(LookupDrafter(Constant(FREE), FIM), model)
+    replay(ToyBackend(vocab), seed, steps=60, cache_bytes=20_000, drafter=drafter)
 
 
 class Decided:

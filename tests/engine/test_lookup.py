@@ -6,18 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from drafting import DEAR, FREE, Constant, run
 from tiny_files import converted_gguf
 from tiny_models import ToyBackend, prompt_ids, tiny_model
 
-from midfill_engine.backends.base import Backend
 from midfill_engine.backends.onnx_backend import OnnxBackend
-from midfill_engine.cache.sequence import CachedSequence
 from midfill_engine.cancel import CancelToken
-from midfill_engine.decode.drafters import Drafter, NoDraft
+from midfill_engine.decode.drafters import NoDraft
 from midfill_engine.decode.lookup import LookupDrafter
-from midfill_engine.decode.loop import Limits, decode
 from midfill_engine.decode.pace import StepCosts
-from midfill_engine.decode.sampling import Sampler
 from midfill_engine.prompt import ResolvedFim
 from midfill_engine.prompt.formats import FIM_FORMATS
 from midfill_engine.types import Sampling
@@ -32,20 +29,11 @@ FIM = ResolvedFim(
     file=None,
     stop_ids=frozenset({PREFIX, SUFFIX, MIDDLE, END}),
 )
-# Wide steps are free, so everything that is found is drafted.
-FREE = (10.0,) * 9
-# And here nothing ever pays.
-DEAR = tuple(10.0 * width for width in range(1, 10))
 
 
 def lookup_at(costs_ms: Sequence[float], fim: ResolvedFim | None = None) -> LookupDrafter:
     """A drafter for which a step takes what ``costs_ms`` has for the ids it checks, always."""
-    return LookupDrafter(Constant(list(enumerate(costs_ms, start=1))), fim)
-
-
-class Constant(StepCosts):
-    def learn(self, drafted: int, ms: float) -> None:
-        pass
+    return LookupDrafter(Constant(costs_ms), fim)
 
 
 def check(
@@ -61,11 +49,11 @@ def check(
     drafter = lookup_at(FREE, fim)
     drafter.begin(prompt, hints)
     tokens = list(prompt)
-    found = drafter.propose(tokens, limit)
+    found = drafter.propose(tokens, limit, CancelToken())
     for token in written:
-        drafter.observe(0, 0)
+        drafter.observe(0, 0, 10.0)
         tokens.append(token)
-        found = drafter.propose(tokens, limit)
+        found = drafter.propose(tokens, limit, CancelToken())
     assert list(found) == list(expected)
 
 
@@ -146,23 +134,23 @@ def test_several_hints() -> None:
 def test_one_drafter_serves_many_generations() -> None:
     drafter = lookup_at(FREE)
     drafter.begin([1, 2, 3, 1], [[40, 41]])
-    assert drafter.propose([1, 2, 3, 1], 2)
+    assert drafter.propose([1, 2, 3, 1], 2, CancelToken())
     drafter.begin([5, 6, 7, 5], [])
     # Nothing of the generation before is left.
-    assert list(drafter.propose([5, 6, 7, 5], 2)) == [6, 7]
+    assert list(drafter.propose([5, 6, 7, 5], 2, CancelToken())) == [6, 7]
 
 
 def test_long_answers_find_room() -> None:
     drafter = lookup_at(FREE)
     drafter.begin([1, 2], [])
     tokens = [1, 2, *range(100, 1700), 100, 101]
-    assert list(drafter.propose(tokens, 3)) == [102, 103, 104]
+    assert list(drafter.propose(tokens, 3, CancelToken())) == [102, 103, 104]
 
 
 def test_nothing_is_drafted_where_wide_steps_do_not_pay() -> None:
     drafter = lookup_at(DEAR)
     drafter.begin([4, 5] * 20, [])
-    assert list(drafter.propose([4, 5] * 20, 8)) == []
+    assert list(drafter.propose([4, 5] * 20, 8, CancelToken())) == []
 
 
 def test_guesses_that_fail_are_given_up_and_taken_up_again_without_trying() -> None:
@@ -175,9 +163,9 @@ def test_guesses_that_fail_are_given_up_and_taken_up_again_without_trying() -> N
         drafter.begin([1], [])
         tokens, count = [1], 0
         for token in make:
-            draft = list(drafter.propose(tokens, 4))
+            draft = list(drafter.propose(tokens, 4, CancelToken()))
             count += len(draft)
-            drafter.observe(len(draft), int(bool(draft) and draft[0] == token))
+            drafter.observe(len(draft), int(bool(draft) and draft[0] == token), 10.0)
             tokens.append(token)
         return count
 
@@ -191,47 +179,16 @@ def test_guesses_that_fail_are_given_up_and_taken_up_again_without_trying() -> N
 
 
 def test_steps_teach_what_they_cost() -> None:
-    now_s = 0.0
-    drafter = LookupDrafter(StepCosts([(1, 10.0), (8, 10.0)]), clock=lambda: now_s)
+    drafter = LookupDrafter(StepCosts([(1, 10.0), (8, 10.0)]))
     lengths: list[int] = []
     tokens = [4, 5] * 20
     for _ in range(60):
         drafter.begin(tokens, [])
-        lengths.append(len(drafter.propose(tokens, 7)))
+        lengths.append(len(drafter.propose(tokens, 7, CancelToken())))
         # Each id that is checked costs as much as a plain step, and none of them stands.
-        now_s += (1 + lengths[-1]) / 100
-        drafter.observe(lengths[-1], 0)
+        drafter.observe(lengths[-1], 0, (1 + lengths[-1]) * 10.0)
     assert lengths[0] == 7
     assert lengths[-1] == 0
-
-
-def run(
-    backend: Backend,
-    prompt: Sequence[int],
-    drafter: Drafter,
-    hints: Sequence[Sequence[int]] = (),
-    *,
-    stop_ids: frozenset[int] = frozenset(),
-    most: int = 32,
-    room: int = 64,
-    cancel_after: int | None = None,
-    sampling: Sampling | None = None,
-) -> list[int]:
-    drafter.begin(prompt, hints)
-    cancel = CancelToken()
-    tokens: list[int] = []
-    for token in decode(
-        CachedSequence(backend, len(prompt) + room),
-        prompt,
-        limits=Limits(stop_ids=stop_ids, max_tokens=most),
-        sampler=Sampler(sampling or Sampling()),
-        drafter=drafter,
-        cancel=cancel,
-    ):
-        tokens.append(token)
-        if len(tokens) == cancel_after:
-            cancel.cancel()
-    return tokens
 
 
 @pytest.fixture(scope="module")

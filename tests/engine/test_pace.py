@@ -7,7 +7,15 @@ import itertools
 import numpy as np
 import pytest
 
-from midfill_engine.decode.pace import HitRates, Origin, StepCosts, best_length
+from midfill_engine.decode.pace import (
+    HitRates,
+    Origin,
+    Savings,
+    StepCosts,
+    best_length,
+    best_prospect,
+    expected_speedup,
+)
 
 MEASURED = [(1, 10.0), (2, 12.0), (4, 15.0), (8, 21.0), (16, 45.0)]
 COSTS = StepCosts(MEASURED).ms
@@ -46,12 +54,30 @@ def test_one_interrupted_step_changes_little() -> None:
     assert 0 < costs.ms[0] <= 10.5
 
 
+def test_a_machine_that_slows_down_slows_all_steps_down() -> None:
+    costs = StepCosts(MEASURED)
+    before = list(costs.ms)
+    for _ in range(40):
+        costs.learn(0, 40.0)
+    # Nothing wide was tried since, and yet it did not become cheap.
+    assert list(costs.ms) == pytest.approx([4 * ms for ms in before], rel=0.02)
+
+
+def test_a_width_that_was_seen_lately_is_not_judged_by_others() -> None:
+    costs = StepCosts(MEASURED)
+    for _ in range(60):
+        costs.learn(0, 10.0)
+        costs.learn(7, 42.0)
+    assert costs.ms[0] == pytest.approx(10.0, rel=0.05)
+    assert costs.ms[7] == pytest.approx(42.0, rel=0.05)
+
+
 def test_a_draft_must_pay() -> None:
     assert best_length([0.9] * 4, (10.0,)) == 0
     assert best_length([], COSTS) == 0
     # A second token costs a fifth of a step.
     assert best_length([0.19], COSTS) == 0
-    assert best_length([0.23], COSTS) == 1
+    assert best_length([0.27], COSTS) == 1
     # Wide steps that cost as much as their tokens one by one never do.
     assert best_length([0.99] * 3, (10.0, 20.0, 30.0, 40.0)) == 0
 
@@ -112,3 +138,57 @@ def test_chances_ahead_are_those_of_longer_matches() -> None:
     assert rates.ahead(Origin.TEXT, 3, 3) == [rates.rate(Origin.TEXT, at) for at in (3, 4, 5)]
     # Beyond a certain length all matches are one.
     assert rates.rate(Origin.TEXT, 50) == rates.rate(Origin.TEXT, 500)
+
+
+def test_a_prospect_says_what_its_draft_gives() -> None:
+    none = best_prospect([0.1], (10.0, 12.0))
+    assert (none.length, none.tokens, none.ms) == (0, 1.0, 10.0)
+    two = best_prospect([0.5, 0.8], (10.0, 11.0, 12.0))
+    assert two.length == 2
+    assert two.tokens == pytest.approx(1 + 0.5 + 0.4)
+    assert two.rate == pytest.approx(1.9 / 12)
+
+
+@pytest.mark.parametrize("acceptance", [0.0, 0.6, 0.8, 1.0])
+@pytest.mark.parametrize("length", [1, 3, 8])
+def test_the_expected_speedup_is_what_drafts_of_that_length_gain(
+    acceptance: float, length: int
+) -> None:
+    rng = np.random.default_rng(length)
+    tokens, spent_ms, steps = 0, 0.0, 20_000
+    for _ in range(steps):
+        stood = next((at for at in range(length) if rng.random() >= acceptance), length)
+        tokens += stood + 1
+        spent_ms += COSTS[length] + length * 2.5
+    gained = tokens * COSTS[0] / spent_ms
+    assert expected_speedup(acceptance, length, COSTS, 2.5) == pytest.approx(gained, rel=0.03)
+
+
+def test_without_a_draft_nothing_is_gained() -> None:
+    assert expected_speedup(0.9, 0, COSTS, 2.5) == 1.0
+
+
+def test_savings_are_those_of_this_answer_and_then_of_all() -> None:
+    savings = Savings(0.2)
+    assert savings.share == pytest.approx(0.2)
+    savings.begin()
+    for _ in range(20):
+        # Two tokens in the time of three steps.
+        savings.learn(2, 3.0)
+    assert savings.share < -0.4
+    # Another answer begins with what is usual, which is not so bad yet, but bad.
+    here = savings.share
+    savings.begin()
+    assert here < savings.share < 0
+
+
+def test_what_saved_nothing_is_tried_again_some_day() -> None:
+    savings = Savings(0.2)
+    for _ in range(30):
+        savings.learn(1, 1.5)
+    answers = 0
+    savings.begin()
+    while savings.share <= 0:
+        savings.begin()
+        answers += 1
+    assert 5 < answers < 100

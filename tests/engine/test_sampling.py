@@ -122,7 +122,7 @@ class Guess(NoDraft):
     def __init__(self, *ids: int) -> None:
         self._ids = ids
 
-    def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+    def propose(self, tokens: Sequence[int], limit: int, cancel: CancelToken) -> Sequence[int]:
         return self._ids
 
 

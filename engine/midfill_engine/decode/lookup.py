@@ -7,14 +7,14 @@ to find them.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from midfill_engine.decode.pace import HitRates, Origin, StepCosts, best_length
+from midfill_engine.cancel import CancelToken
+from midfill_engine.decode.pace import HitRates, Origin, Prospect, StepCosts, best_prospect
 from midfill_engine.prompt import ResolvedFim
 
 __all__ = ["LookupDrafter"]
@@ -52,22 +52,15 @@ class LookupDrafter:
     pay, and return where they begin to.
     """
 
-    def __init__(
-        self,
-        costs: StepCosts,
-        fim: ResolvedFim | None = None,
-        *,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, costs: StepCosts, fim: ResolvedFim | None = None) -> None:
         self._costs = costs
         self._fim = fim
-        self._clock = clock
-        self._proposed_s = 0.0
         self._rates = HitRates()
         # All texts in one row, filled up to ``_end``: the hints, then the prompt and the answer.
         self._row: _Ids = np.empty(0, np.int64)
         self._end = self._hints_end = self._consumed = 0
         self._place: _Place | None = None
+        self._found: Sequence[int] = ()
         # Where a copy was left that had gone well, and how many tokens ago.
         self._left_at: int | None = None
         self._left_ago = 0
@@ -97,35 +90,46 @@ class LookupDrafter:
         if self._place is None or self._place.matched == 0:
             self._place = self._best([self._match(), self._place])
 
-    def propose(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+    def propose(self, tokens: Sequence[int], limit: int, cancel: CancelToken) -> Sequence[int]:
         """Return the ids that follow at the place found, as many as are expected to pay."""
-        draft = self._draft(tokens, limit)
-        self._proposed_s = self._clock()
-        return draft
+        length = self._prospect(tokens, limit).length
+        return self._found[:length]
 
-    def _draft(self, tokens: Sequence[int], limit: int) -> Sequence[int]:
+    def rate(self, tokens: Sequence[int], limit: int) -> float:
+        """Return the tokens per millisecond to expect; those of plain steps where none pays."""
+        return self._prospect(tokens, limit).rate
+
+    def _prospect(self, tokens: Sequence[int], limit: int) -> Prospect:
         for token in tokens[self._consumed :]:
             self._follow(token)
         self._consumed = len(tokens)
         self._learning, self._judged = True, False
+        self._found = self._ahead(limit)
         place = self._place
         if place is None:
-            return ()
+            return best_prospect((), self._costs.ms)
+        odds = self._rates.ahead(place.origin, place.matched, len(self._found))
+        return best_prospect(odds, self._costs.ms)
+
+    def observe(self, drafted: int, accepted: int, step_ms: float) -> None:
+        """Count what the step cost, and the guess that failed: at the end nothing else tells."""
+        self._costs.learn(drafted, step_ms)
+        if accepted < drafted and self._place is not None:
+            self._rates.learn(self._place.origin, self._place.matched + accepted, False)
+            self._judged = True
+
+    def _ahead(self, limit: int) -> list[int]:
+        """Return the ids at the place found, as many as there are to copy."""
+        place = self._place
+        if place is None:
+            return []
         found: list[int] = self._row[place.at : min(place.at + limit, self._end)].tolist()
         if _GAP in found:
             found = found[: found.index(_GAP)]
         elif found and len(found) < limit:
             # The copy reaches its own end: what repeats is taken to go on repeating.
             found = (found * (limit // len(found) + 1))[:limit]
-        odds = self._rates.ahead(place.origin, place.matched, len(found))
-        return found[: best_length(odds, self._costs.ms)]
-
-    def observe(self, drafted: int, accepted: int) -> None:
-        """Count what the step cost, and the guess that failed: at the end nothing else tells."""
-        self._costs.learn(drafted, (self._clock() - self._proposed_s) * 1000)
-        if accepted < drafted and self._place is not None:
-            self._rates.learn(self._place.origin, self._place.matched + accepted, False)
-            self._judged = True
+        return found
 
     def _follow(self, token: int) -> None:
         """Take in one token that was written: go on at the place, or find another."""

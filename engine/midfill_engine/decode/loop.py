@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from midfill_engine.backends.base import Logits
@@ -72,6 +73,7 @@ def decode(
     drafter: Drafter,
     cancel: CancelToken,
     spelling: Spelling | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[int, None, Outcome]:
     """Yield the ids that follow ``prompt`` until something ends them; return what did.
 
@@ -81,8 +83,7 @@ def decode(
     logits = prefill(sequence, prompt, cancel, limits.prefill_chunk)
     if logits is None:
         return Outcome(finish=FinishReason.CANCELLED)
-    spelling = spelling or Spelling.free()
-    written = [*prompt]
+    spelling, written = spelling or Spelling.free(), [*prompt]
     end, drafted, accepted = len(prompt) + limits.max_tokens, 0, 0
     token = sampler.choose(spelling.restrict(logits[0]))
 
@@ -98,15 +99,15 @@ def decode(
         yield token
         if len(written) >= end or sequence.room < 1:
             return ended(FinishReason.LENGTH)
-        if cancel.cancelled:
-            return ended(FinishReason.CANCELLED)
         spelling = spelling.after(token)
         most = min(limits.max_draft, end - len(written) - 1, sequence.room - 1)
-        draft = _draft(drafter, written, most) if spelling.done else ()
+        draft = _draft(drafter, written, most, cancel) if spelling.done else ()
+        if cancel.cancelled:
+            return ended(FinishReason.CANCELLED)
+        began_s = clock()
         verdict = _step(sequence, token, draft, spelling, sampler)
-        drafted += len(draft)
-        accepted += verdict.accepted
-        drafter.observe(len(draft), verdict.accepted)
+        drafted, accepted = drafted + len(draft), accepted + verdict.accepted
+        drafter.observe(len(draft), verdict.accepted, (clock() - began_s) * 1000)
         for agreed in draft[: verdict.accepted]:
             if agreed in limits.stop_ids:
                 return ended(FinishReason.STOP)
@@ -115,9 +116,11 @@ def decode(
         token = verdict.token
 
 
-def _draft(drafter: Drafter, written: Sequence[int], most: int) -> Sequence[int]:
+def _draft(
+    drafter: Drafter, written: Sequence[int], most: int, cancel: CancelToken
+) -> Sequence[int]:
     """Return at most ``most`` ids: no more than may still be generated, and fit into the cache."""
-    return drafter.propose(written, most)[:most] if most > 0 else ()
+    return drafter.propose(written, most, cancel)[:most] if most > 0 else ()
 
 
 def _step(
