@@ -1,0 +1,1 @@
+recompile_limit: int

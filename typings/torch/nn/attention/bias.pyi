@@ -1,0 +1,3 @@
+from torch import Tensor
+
+def causal_lower_right(rows: int, columns: int) -> Tensor: ...
