@@ -27,7 +27,12 @@ NOT_IN_SERVER = {"numpy", "onnxruntime", "onnx", "onnx_ir", "torch", "gguf", "to
 LSP_TYPES = {"lsprotocol", "pygls"}
 # Each takes long to import or is optional, and so is imported inside the function that needs it.
 NEVER_AT_IMPORT = {"huggingface_hub", "rich", "torch", "websockets", "platformdirs"}
-BACKENDS = {"onnxruntime": "onnx_backend.py", "torch": "torch_backend.py"}
+BACKENDS = {"onnxruntime": {"backends"}, "torch": {"backends", "models"}}
+
+
+def _is_torchs(path: Path) -> bool:
+    """Whether a module is PyTorch's own: nothing imports one before that runtime is opened."""
+    return path.parent.name == "models" or path.name.startswith("torch_")
 
 
 def _id(path: Path) -> str:
@@ -128,9 +133,9 @@ def test_imports_respect_the_two_houses(path: Path) -> None:
     imported = set(_imports(tree))
     if path.is_relative_to(PACKAGES["midfill_engine"]):
         assert not imported & NOT_IN_ENGINE
-        for runtime, owner in BACKENDS.items():
-            if runtime in imported and path.name != "doctor.py":
-                assert path.parent.name == "backends", f"{runtime} belongs to backends/{owner}"
+        for runtime, owners in BACKENDS.items():
+            if runtime in imported:
+                assert path.parent.name in owners, f"{runtime} belongs to {owners}"
         return
     if path.name != "doctor.py":
         # The doctor asks what is installed; it computes nothing.
@@ -142,7 +147,24 @@ def test_imports_respect_the_two_houses(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)
 def test_nothing_heavy_is_imported_before_it_is_used(path: Path) -> None:
-    assert not _imports_when_loaded(_tree(path)) & NEVER_AT_IMPORT
+    imported = _imports_when_loaded(_tree(path))
+    assert not imported & (NEVER_AT_IMPORT - ({"torch"} if _is_torchs(path) else set()))
+
+
+def test_only_torchs_own_modules_import_each_other_when_loaded() -> None:
+    own = {
+        path.relative_to(ROOT / "engine").with_suffix("") for path in filter(_is_torchs, MODULES)
+    }
+    names = {".".join(path.parts) for path in own if path.parts[1] != "runtimes"}
+    for path in MODULES:
+        if _is_torchs(path) and path.parent.name != "runtimes":
+            continue
+        loaded = {
+            node.module
+            for node in _tree(path).body
+            if isinstance(node, ast.ImportFrom) and node.module is not None
+        }
+        assert not loaded & names, f"{_id(path)} imports PyTorch when it is loaded"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)

@@ -1,70 +1,67 @@
-"""From a choice of model to an engine that answers: choose, fetch, convert, load, measure."""
+"""From a choice of model to an engine that answers: choose, prepare, load, measure."""
 
 from __future__ import annotations
 
-import errno
 import math
-import shutil
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.cancel import CancelToken
-from midfill_engine.decode.drafters import Drafter, NoDraft
-from midfill_engine.decode.lookup import LookupDrafter
-from midfill_engine.decode.pace import StepCosts
+from midfill_engine.decode.draft_model import DraftModel
+from midfill_engine.drafting import draft_model, drafter_for, own_draft
 from midfill_engine.engine import Engine
-from midfill_engine.errors import DiskFullError, ModelError, ModelMissingError
+from midfill_engine.errors import (
+    BackendUnavailableError,
+    ModelError,
+    ModelMissingError,
+    OutOfMemoryError,
+)
 from midfill_engine.local import LoadedModel, LocalEngine
+from midfill_engine.local_models import resolve_model
 from midfill_engine.machine import BUSY_PERCENT, probe_machine, watch_processor
-from midfill_engine.onnx.convert import CONVERTER_VERSION, OnnxManifest, convert
-from midfill_engine.onnx.layouts import find_layout
 from midfill_engine.options import EngineOptions
+from midfill_engine.plan import MemoryPlan, plan_memory
 from midfill_engine.progress import Progress, ProgressSink
-from midfill_engine.prompt import resolve
-from midfill_engine.registry import MODELS, ModelSpec, find_model
-from midfill_engine.select import memory_needed, recommend
+from midfill_engine.prompt import resolve, resolve_chat
+from midfill_engine.registry import MODELS, Capability
+from midfill_engine.runtimes import (
+    ChosenModel,
+    Device,
+    Opened,
+    Opening,
+    conversion_folder,
+    find_runtime,
+)
+from midfill_engine.select import available_bytes, choose_model, footprint_of, memory_needed
 from midfill_engine.speed import Speed, load_speed, measure_speed, save_speed
 from midfill_engine.stand_in import COSTLY_MS, StandInEngine
 from midfill_engine.store import ModelStore
-from midfill_engine.tokenizer import Tokenizer, build_tokenizer, load_tokenizer
 from midfill_engine.types import EngineInfo
 
 __all__ = [
-    "ChosenModel",
-    "choose_model",
-    "drafter_for",
-    "is_current",
     "load_model",
     "open_chosen",
     "open_engine",
+    "plan_for",
     "prefill_chunk_for",
     "prepare",
     "prompt_tokens_for",
     "remembered_speed",
 ]
 
-_TOKENIZER = "tokenizer.json"
 # A cancelled request holds the worker up to this long, except where the model is so slow that its
 # chunks would become inefficient.
 _CHUNK_S = 0.25
 _MIN_CHUNK, _MAX_CHUNK = 64, 256
+# What a GPU computes at once it computes nearly for free.
+_MAX_GPU_CHUNK = 1024
 # So many times the memory that two models need is plenty: then both may stay.
 _PLENTY = 3
 # A prompt that has to be computed from nothing may take this long; what fits is the default
 # prompt. Below the floor a completion sees too little to be any good, whatever it costs.
 _COLD_PROMPT_S = 1.0
 _MIN_PROMPT_TOKENS, _MAX_PROMPT_TOKENS, _PROMPT_STEP = 384, 2048, 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChosenModel:
-    """A model of the registry, the layout of its weights, and why it was chosen."""
-
-    spec: ModelSpec
-    layout: str
-    reason: str
 
 
 def open_engine(
@@ -87,25 +84,30 @@ def open_engine(
         return open_chosen(chosen, store, options, progress, cancel)
 
     both_may_stay = _both_may_stay(chosen, small, options)
+    # It has fewer places to remember: it only begins what the better one goes on with.
+    less = replace(options, cache_mb=options.cache_mb // 2, draft="never")
+    engine = open_chosen(small, store, less, progress, cancel)
 
     def open_better(closing: CancelToken) -> Engine:
-        return open_chosen(chosen, store, options, progress, closing)
+        beside = engine if both_may_stay else None
+        return open_chosen(chosen, store, options, progress, closing, beside=beside)
 
     def stays(better: Engine) -> bool:
-        # Where no prompt is costly, the small one would have nothing to do.
-        costly = isinstance(better, LocalEngine) and better.cold_prompt_ms > COSTLY_MS
-        return both_may_stay and costly
+        # Where no prompt is costly and nothing is drafted, the small one has nothing to do.
+        if not isinstance(better, LocalEngine):
+            return False
+        return both_may_stay and (better.cold_prompt_ms > COSTLY_MS or better.drafts_beside)
 
-    # It has fewer places to remember: it only begins what the better one goes on with.
-    less = replace(options, cache_mb=options.cache_mb // 2)
-    engine = open_chosen(small, store, less, progress, cancel)
     return StandInEngine(engine, open_better, progress, stays=stays)
 
 
 def _stand_in_for(
     chosen: ChosenModel, store: ModelStore, options: EngineOptions
 ) -> ChosenModel | None:
-    """Return the fastest model that is worse than ``chosen`` and only has to be loaded."""
+    """Return the smallest model that is worse than ``chosen`` and only has to be loaded.
+
+    It runs on the CPU, also beside a GPU: that one's memory is for the better model.
+    """
     obtainable = options.download or store.model_path(chosen.spec) is not None
     if options.stand_in == "never" or not obtainable:
         return None
@@ -113,13 +115,13 @@ def _stand_in_for(
     smaller = (
         ChosenModel(spec=spec, layout=spec.layout, reason=reason)
         for spec in sorted(MODELS, key=lambda spec: spec.size_bytes)
-        if spec.rank < chosen.spec.rank
+        if spec.rank < chosen.spec.rank and Capability.FIM in spec.capabilities and spec.embedded
     )
-    available_bytes = probe_machine().available_bytes
+    free = probe_machine().available_bytes
     for one in smaller:
         # For a moment at least both are there.
-        fits = _memory_of_both(chosen, one) <= available_bytes
-        if fits and is_current(store.conversion_dir(one.spec.id, one.layout), one):
+        fits = _memory_of_both(chosen, one) <= free
+        if fits and find_runtime(one.runtime).prepared(one, store) is not None:
             return one
     return None
 
@@ -132,7 +134,9 @@ def _both_may_stay(chosen: ChosenModel, small: ChosenModel, options: EngineOptio
 
 
 def _memory_of_both(chosen: ChosenModel, small: ChosenModel) -> int:
-    return memory_needed(chosen.spec) + memory_needed(small.spec)
+    """Return what the processor's memory has to hold."""
+    large = memory_needed(chosen) if chosen.device == "cpu" else 0
+    return large + memory_needed(small)
 
 
 def open_chosen(
@@ -141,16 +145,81 @@ def open_chosen(
     options: EngineOptions,
     progress: ProgressSink,
     cancel: CancelToken,
+    *,
+    beside: LocalEngine | None = None,
 ) -> LocalEngine:
-    """Do what ``open_engine`` does, for a model that is chosen already."""
+    """Do what ``open_engine`` does, for a model that is chosen already.
+
+    ``beside`` is an engine that stays and never works at the same time: it may draft for this one.
+    """
     model = load_model(chosen, store, options, progress, cancel)
     info = EngineInfo(
         model_id=chosen.spec.id,
-        backend=f"onnxruntime, {chosen.layout} weights",
-        device="cpu",
+        backend=f"{chosen.runtime}, {chosen.layout} weights",
+        device=chosen.device,
         reason=chosen.reason,
     )
-    return LocalEngine(model, info, drafter=drafter_for(model))
+    companion = _companion(chosen, store, options, progress, cancel)
+    if companion is not None:
+        draft = draft_model(model, companion)
+    else:
+        draft = _draft_of(beside, model, options)
+    return LocalEngine(
+        model,
+        info,
+        drafter=drafter_for(model, draft),
+        companion=companion,
+        drafts_beside=draft is not None and companion is None,
+    )
+
+
+def _companion(
+    chosen: ChosenModel,
+    store: ModelStore,
+    options: EngineOptions,
+    progress: ProgressSink,
+    cancel: CancelToken,
+) -> LoadedModel | None:
+    """Load the model that drafts for ``chosen``, where one was named or there is a GPU for it.
+
+    On two cores writing a draft takes nearly half of what it saves: there only a model that is
+    loaded anyway drafts, unasked.
+    """
+    if options.draft == "never" or (options.draft == "auto" and chosen.device == "cpu"):
+        return None
+    own = options.draft == "auto"
+    spec = own_draft(chosen.spec, store) if own else resolve_model(options.draft)
+    if spec is None or spec.id == chosen.spec.id:
+        return None
+    beside = replace(
+        options,
+        model=spec.id if spec.path is None else str(spec.path),
+        backend=chosen.runtime,
+        device=chosen.device,
+        # A draft is only worth what it costs less than the model that checks it.
+        weights="int4" if chosen.runtime == "torch" else "auto",
+        cache_mb=options.cache_mb // 2,
+    )
+    try:
+        form = choose_model(beside, store)
+        return load_model(form, store, beside, progress, cancel)
+    except (OutOfMemoryError, ModelMissingError, BackendUnavailableError):
+        if not own:
+            raise
+        # Nobody asked for it, and it is no reason to do without the model itself.
+        return None
+
+
+def _draft_of(
+    beside: LocalEngine | None, model: LoadedModel, options: EngineOptions
+) -> DraftModel | None:
+    """Return the stand-in as a draft model, if both speak of the same tokens."""
+    if beside is None or options.draft != "auto":
+        return None
+    try:
+        return draft_model(model, beside.model, beside.sequences)
+    except ModelError:
+        return None
 
 
 def load_model(
@@ -161,57 +230,57 @@ def load_model(
     cancel: CancelToken,
 ) -> LoadedModel:
     """Return what an engine answers with; raises what ``open_engine`` does."""
-    folder = prepare(chosen, store, download=options.download, progress=progress, cancel=cancel)
-    progress(Progress(task=f"Loading {chosen.spec.id}", done=0, total=1, unit="model"))
-    backend, tokenizer = _load(folder, options.threads)
-    speed = remembered_speed(backend, folder)
-    progress(Progress(task=f"Loading {chosen.spec.id}", done=1, total=1, unit="model"))
-    fim = resolve(chosen.spec.fim, tokenizer) if chosen.spec.fim else None
-    found = (tokenizer.special_id(text) for text in chosen.spec.stop_texts)
+    spec, runtime = chosen.spec, find_runtime(chosen.runtime)
+    path = runtime.prepare(
+        chosen, store, download=options.download, progress=progress, cancel=cancel
+    )
+    plan = plan_for(chosen, options)
+    progress(Progress(task=f"Loading {spec.id}", done=0, total=1, unit="model"))
+    opened = runtime.open(
+        path,
+        chosen,
+        Opening(
+            threads=options.threads,
+            context_tokens=plan.context_tokens,
+            cache_bytes=options.cache_mb * 1_000_000,
+            progress=progress,
+            cancel=cancel,
+        ),
+    )
+    speed = remembered_speed(opened.backend, conversion_folder(chosen, store))
+    progress(Progress(task=f"Loading {spec.id}", done=1, total=1, unit="model"))
+    return _loaded(chosen, opened, plan, options, speed)
+
+
+def _loaded(
+    chosen: ChosenModel, opened: Opened, plan: MemoryPlan, options: EngineOptions, speed: Speed
+) -> LoadedModel:
+    spec, tokenizer = chosen.spec, opened.tokenizer
+    fim = resolve(spec.fim, tokenizer) if spec.fim else None
+    chat = resolve_chat(spec.chat, tokenizer) if spec.chat else None
+    found = (tokenizer.special_id(text) for text in spec.stop_texts)
     stop_ids = frozenset(token for token in found if token is not None)
-    context_tokens = min(options.context_tokens, chosen.spec.context_tokens)
     return LoadedModel(
-        backend=backend,
+        backend=opened.backend,
         tokenizer=tokenizer,
         fim=fim,
+        chat=chat,
         stop_ids=stop_ids | (fim.stop_ids if fim else frozenset[int]()),
-        context_tokens=context_tokens,
+        context_tokens=plan.context_tokens,
         prompt_tokens=options.prompt_tokens or prompt_tokens_for(speed),
-        prefill_chunk=prefill_chunk_for(speed),
+        prefill_chunk=prefill_chunk_for(speed, chosen.device),
         cache_bytes=options.cache_mb * 1_000_000,
         speed=speed,
     )
 
 
-def drafter_for(model: LoadedModel) -> Drafter:
-    """Return what guesses for ``model``: lookup, where it is known what checking guesses costs."""
-    if model.speed is None or not model.speed.steps_ms:
-        return NoDraft()
-    return LookupDrafter(StepCosts(model.speed.steps_ms), model.fim)
-
-
-def choose_model(options: EngineOptions, store: ModelStore) -> ChosenModel:
-    """Resolve ``options.model``, ``"auto"`` included, and the layout of its weights."""
-    if options.model == "auto":
-        recommendation = recommend(store)
-        spec, reason = find_model(recommendation.model_id), recommendation.reason
-        if store.model_path(spec) is None and not options.download:
-            spec, reason = _best_installed(store, spec) or (spec, reason)
-    else:
-        spec, reason = find_model(options.model), "named in the settings"
-    layout = spec.layout if options.weights == "auto" else options.weights
-    return ChosenModel(spec=spec, layout=find_layout(layout).name, reason=reason)
-
-
-def _best_installed(store: ModelStore, wanted: ModelSpec) -> tuple[ModelSpec, str] | None:
-    """The next best thing to a model that would have to be fetched first."""
-    specs = [find_model(model.model_id) for model in store.installed()]
-    if not specs:
-        return None
-    best = max(specs, key=lambda spec: spec.rank)
-    return best, (
-        f"the best one that is installed; {wanted.id} would suit this machine better: "
-        f"midfill models pull {wanted.id}"
+def plan_for(chosen: ChosenModel, options: EngineOptions) -> MemoryPlan:
+    """Return how much context ``chosen`` gets; ``OutOfMemoryError`` where it does not fit."""
+    return plan_memory(
+        chosen.spec.id,
+        footprint_of(chosen),
+        wanted_tokens=min(options.context_tokens, chosen.spec.reach_tokens),
+        available_bytes=available_bytes(chosen.device, probe_machine()),
     )
 
 
@@ -223,91 +292,9 @@ def prepare(
     progress: ProgressSink,
     cancel: CancelToken,
 ) -> Path:
-    """Return the folder of the converted model, fetching and converting what is missing.
-
-    Safe beside other processes and kills: a conversion is made under the model's lock, in a
-    folder of its own, and renamed into place when it is whole.
-    """
-    spec = chosen.spec
-    folder = store.conversion_dir(spec.id, chosen.layout)
-    if is_current(folder, chosen):
-        return folder
-    path = store.model_path(spec)
-    if path is None:
-        if not download:
-            raise ModelMissingError(
-                f"{spec.id} is not on this machine yet ({spec.size_bytes / 1e9:.1f} GB). "
-                f"Run: midfill models pull {spec.id}"
-            )
-        path = store.pull(spec, progress=progress, cancel=cancel)
-    with store.lock(spec.id, progress, cancel=cancel):
-        # Another process may have converted it while this one waited for the lock.
-        if not is_current(folder, chosen):
-            _convert(path, folder, chosen, progress, cancel)
-    return folder
-
-
-def is_current(folder: Path, chosen: ChosenModel) -> bool:
-    """Whether ``folder`` holds a finished conversion of just this, by today's converter."""
-    manifest = OnnxManifest.read(folder)
-    return (
-        manifest is not None
-        and manifest.source_sha256 == chosen.spec.files[0].sha256
-        and manifest.converter_version == CONVERTER_VERSION
-        and manifest.layout == chosen.layout
-    )
-
-
-def _convert(
-    path: Path, folder: Path, chosen: ChosenModel, progress: ProgressSink, cancel: CancelToken
-) -> None:
-    from midfill_engine.gguf.weights import GgufWeights
-
-    # 8 bits and their scales are up to 1.9 times a file of mixed 4 to 6 bits; float32 far more.
-    needed = path.stat().st_size * (8 if chosen.layout == "float32" else 2)
-    making = folder.with_name(f"{folder.name}.new")
-    # What a killed conversion left; the lock says that nobody is at it.
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    free = shutil.disk_usage(making).free
-    try:
-        if free < needed:
-            raise OSError(errno.ENOSPC, "not enough room")
-        source = GgufWeights(path)
-        build_tokenizer(source.file.metadata).save(making / _TOKENIZER)
-        convert(
-            source,
-            making,
-            layout=find_layout(chosen.layout),
-            source_sha256=chosen.spec.files[0].sha256,
-            progress=progress,
-            cancel=cancel,
-        )
-        # What lies there is stale, or it would not be made anew.
-        shutil.rmtree(folder, ignore_errors=True)
-        making.rename(folder)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise ModelError(
-                f"cannot convert {chosen.spec.id} into {folder}: {error}. If another program "
-                "uses that folder, end it and try again."
-            ) from error
-        raise DiskFullError(
-            f"converting {chosen.spec.id} needs {needed / 1e9:.1f} GB in {folder.parent}, "
-            f"{free / 1e9:.1f} GB are free. Make room, or set MIDFILL_HOME to another disk."
-        ) from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-
-
-def _load(folder: Path, threads: int | None) -> tuple[Backend, Tokenizer]:
-    from midfill_engine.backends.onnx_backend import OnnxBackend
-
-    # Both spend their time outside of the interpreter's lock, and a first answer waits for both.
-    with ThreadPoolExecutor(1) as pool:
-        tokenizer = pool.submit(load_tokenizer, folder / _TOKENIZER)
-        backend = OnnxBackend(folder, threads=threads)
-        return backend, tokenizer.result()
+    """Make ready what ``chosen`` needs on disk; see ``Runtime.prepare``."""
+    runtime = find_runtime(chosen.runtime)
+    return runtime.prepare(chosen, store, download=download, progress=progress, cancel=cancel)
 
 
 def remembered_speed(backend: Backend, folder: Path) -> Speed:
@@ -330,10 +317,11 @@ def remembered_speed(backend: Backend, folder: Path) -> Speed:
     return speed
 
 
-def prefill_chunk_for(speed: Speed) -> int:
+def prefill_chunk_for(speed: Speed, device: Device = "cpu") -> int:
     """Return how many tokens to compute between two looks at the cancel token: a power of two."""
     affordable = max(speed.prefill_tokens_per_s * _CHUNK_S, 1)
-    return max(_MIN_CHUNK, min(_MAX_CHUNK, 1 << round(math.log2(affordable))))
+    most = _MAX_GPU_CHUNK if device == "gpu" else _MAX_CHUNK
+    return max(_MIN_CHUNK, min(most, 1 << round(math.log2(affordable))))
 
 
 def prompt_tokens_for(speed: Speed) -> int:

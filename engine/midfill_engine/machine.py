@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BUSY_PERCENT", "Machine", "probe_machine", "read_bandwidth", "watch_processor"]
+__all__ = [
+    "BUSY_PERCENT",
+    "Machine",
+    "accelerator_memory",
+    "probe_machine",
+    "read_bandwidth",
+    "watch_processor",
+]
 
 BUSY_PERCENT = 20.0
 """More other work than this, and a measured speed says less about the machine than about it."""
 
 _WATCH_S = 0.5
+_DRIVER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +41,11 @@ class Machine:
         """Names what a measured speed depends on."""
         return f"{self.processor}, {self.cores} cores, {self.system}"
 
+    @property
+    def has_gpu(self) -> bool:
+        """Whether a runtime that drives GPUs is worth asking: NVIDIA's, and Apple's own."""
+        return bool(self.accelerators) or self.system == "Darwin arm64"
+
 
 def probe_machine() -> Machine:
     """Look at the machine; takes a few milliseconds."""
@@ -47,6 +61,18 @@ def probe_machine() -> Machine:
         available_bytes=min(memory.available, limit_bytes or memory.available),
         accelerators=_accelerators(),
     )
+
+
+def accelerator_memory() -> int | None:
+    """Return the free memory of the first NVIDIA device in bytes; ``None``: no driver tells."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(
+            command, capture_output=True, text=True, timeout=_DRIVER_S, check=True
+        )
+        return int(said.stdout.splitlines()[0]) * 1024 * 1024
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
 
 
 def watch_processor() -> float:

@@ -1,133 +1,326 @@
-"""Which model ``auto`` means on this machine: the best one that fits and is fast enough."""
+"""Which model, and which way to run it: the best one that fits this machine and is fast enough."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from midfill_engine.machine import BUSY_PERCENT, Machine, probe_machine, read_bandwidth
-from midfill_engine.onnx.convert import OnnxManifest
-from midfill_engine.registry import MODELS, ModelSpec
-from midfill_engine.speed import Speed, load_speed
+from midfill_engine.errors import MidfillError, ModelError, OutOfMemoryError
+from midfill_engine.estimate import Estimate, predicted_speed
+from midfill_engine.local_models import resolve_model
+from midfill_engine.machine import (
+    Machine,
+    accelerator_memory,
+    probe_machine,
+    read_bandwidth,
+)
+from midfill_engine.options import EngineOptions
+from midfill_engine.plan import LEAST_CONTEXT_TOKENS, Footprint, plan_memory
+from midfill_engine.registry import MODELS, Capability, ModelSpec
+from midfill_engine.runtimes import (
+    ChosenModel,
+    Device,
+    Layout,
+    conversion_folder,
+    find_runtime,
+    runtimes_for,
+)
+from midfill_engine.speed import load_speed
 from midfill_engine.store import ModelStore
 
 __all__ = [
-    "LATENCY_BUDGET_MS",
-    "Estimate",
-    "Recommendation",
-    "estimate",
+    "Form",
+    "available_bytes",
+    "choose_model",
+    "footprint_of",
+    "forms_of",
     "memory_needed",
     "recommend",
 ]
 
-LATENCY_BUDGET_MS = 1500
-"""How long a line of code may take where most of the prompt is computed already."""
-
-# That line: what was typed since, and a completion of ordinary length.
-_NEW_TOKENS, _LINE_TOKENS = 16, 16
-# Resident memory over the size of the file as fetched, and what the process needs besides
-# (measured: 1.6 GB for the 1.1 GB file, 0.8 for 0.5).
-_MEMORY_FACTOR, _MEMORY_BYTES = 1.5, 250_000_000
-_BUSY_ALLOWANCE = 3
-# A decode step reads all weights once; this share of the bandwidth is reached, and prefill is so
-# many times faster per token (both measured, two cores).
-_BANDWIDTH_SHARE, _PREFILL_GAIN = 0.8, 6.0
+# Another way to run a model is taken only if it is faster by this: what was measured varies.
+_CLEARLY_FASTER = 1.1
+_SUGGESTIONS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What one model would cost here. ``speed.machine`` is empty when it was not measured."""
+class Form:
+    """One way to run a model here: in the widest layout that fits, or why it cannot be.
 
-    spec: ModelSpec
-    memory_bytes: int
-    speed: Speed
+    ``chosen`` and ``footprint`` are there where ``error`` is not.
+    """
 
-    @property
-    def measured(self) -> bool:
-        """Whether the speed was measured on this machine, not derived from its memory's."""
-        return bool(self.speed.machine)
-
-    @property
-    def line_ms(self) -> float:
-        """Expected time for a line of code, most of the prompt being computed already."""
-        return self.speed.completion_ms(_NEW_TOKENS, _LINE_TOKENS)
+    runtime: str
+    device: Device
+    chosen: ChosenModel | None = None
+    footprint: Footprint | None = None
+    error: MidfillError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recommendation:
-    """The model to use, and why this one and not a larger one."""
+class _Situation:
+    """What a choice depends on besides the model."""
 
-    model_id: str
-    reason: str
+    options: EngineOptions
+    store: ModelStore
+    machine: Machine
+    bandwidth_of: Callable[[int], float]
+
+    def bandwidth(self) -> float:
+        """Return the bytes per second that this machine reads from memory."""
+        return self.bandwidth_of(self.machine.cores)
 
 
-def recommend(
+def choose_model(
+    options: EngineOptions,
     store: ModelStore,
     *,
     machine: Machine | None = None,
     bandwidth_of: Callable[[int], float] = read_bandwidth,
-) -> Recommendation:
-    """Choose among the registry's models; takes about 0.1 s where nothing was measured yet.
+) -> ChosenModel:
+    """Resolve ``options``: the model, its runtime and device, and the layout of its weights.
 
     ``machine=None`` looks at this one; ``bandwidth_of`` tells the bytes per second that so many
-    cores read from memory.
+    cores read from memory. Raises ``UnknownModelError``, ``BackendUnavailableError`` and
+    ``OutOfMemoryError`` for what was named and cannot be had here.
     """
-    machine = machine or probe_machine()
+    if options.model == "auto":
+        chosen = recommend(options, store, machine=machine, bandwidth_of=bandwidth_of)
+        if store.model_path(chosen.spec) is None and not options.download:
+            here = _recommend(options, store, machine, bandwidth_of, only_installed=True)
+            if here is not None:
+                reason = (
+                    f"the best one that is installed; {chosen.spec.id} would suit this machine "
+                    f"better: midfill models pull {chosen.spec.id}"
+                )
+                return replace(here, reason=reason)
+        return chosen
+    situation = _Situation(
+        options=options,
+        store=store,
+        machine=machine or probe_machine(),
+        bandwidth_of=bandwidth_of,
+    )
+    spec = resolve_model(options.model)
+    best, objections = _best_form(spec, situation)
+    if best is None:
+        raise _refusal(objections, situation)
+    return replace(best.chosen, reason="named in the settings")
+
+
+def recommend(
+    options: EngineOptions,
+    store: ModelStore,
+    *,
+    machine: Machine | None = None,
+    bandwidth_of: Callable[[int], float] = read_bandwidth,
+) -> ChosenModel:
+    """Return what ``auto`` means: of the models that are installed or may be fetched unasked.
+
+    Takes about 0.1 s where nothing was measured yet.
+    """
+    chosen = _recommend(options, store, machine, bandwidth_of, only_installed=False)
+    if chosen is not None:
+        return chosen
+    smallest = min(filter(_may_be_fetched, MODELS), key=lambda spec: spec.rank)
+    raise MidfillError(f"no backend here can run {smallest.id}; see midfill doctor")
+
+
+def _recommend(
+    options: EngineOptions,
+    store: ModelStore,
+    machine: Machine | None,
+    bandwidth_of: Callable[[int], float],
+    *,
+    only_installed: bool,
+) -> ChosenModel | None:
+    situation = _Situation(
+        options=options,
+        store=store,
+        machine=machine or probe_machine(),
+        bandwidth_of=_once(bandwidth_of),
+    )
     passed_over: list[str] = []
-    ranked = sorted(MODELS, key=lambda spec: spec.rank, reverse=True)
-    bandwidth: float | None = None
-    for spec in ranked:
-        speed = _measured(store, spec, machine)
-        if speed is None:
-            bandwidth = bandwidth or bandwidth_of(machine.cores)
-            speed = _predicted(spec, bandwidth)
-        found = estimate(spec, speed)
-        objection = _objection(found, machine)
+    last: ChosenModel | None = None
+    errors: list[MidfillError] = []
+    for spec in _considered(store, only_installed=only_installed):
+        best, objections = _best_form(spec, situation)
+        if best is None:
+            errors = objections
+            passed_over.append(str(objections[0]))
+            last = _regardless(spec, situation) or last
+            continue
+        objection = best.objection
         if objection is None:
-            reason = "; ".join([f"the best one that fits: {_describe(found)}", *passed_over])
-            return Recommendation(model_id=spec.id, reason=reason)
+            reason = "; ".join([f"the best one that fits: {best}", *passed_over])
+            return replace(best.chosen, reason=reason)
+        last = best.chosen
         passed_over.append(f"{spec.id} {objection}")
-    smallest = ranked[-1]
+    if last is None:
+        if errors and not only_installed:
+            raise errors[0]
+        return None
     reason = "; ".join(["the smallest there is, and slow here", *passed_over])
-    return Recommendation(model_id=smallest.id, reason=reason)
+    return replace(last, reason=reason)
 
 
-def estimate(spec: ModelSpec, speed: Speed) -> Estimate:
-    """Put a model's memory need beside its speed."""
-    return Estimate(spec=spec, memory_bytes=memory_needed(spec), speed=speed)
+def forms_of(spec: ModelSpec, options: EngineOptions, machine: Machine) -> list[Form]:
+    """Return each runtime and device that ``options`` allow, in the order of preference."""
+    return [
+        _form(spec, options, machine, name, device)
+        for device in _devices(options, machine)
+        for name in runtimes_for(options.backend)
+    ]
 
 
-def memory_needed(spec: ModelSpec) -> int:
-    """Return the resident memory of a process that serves ``spec``, in bytes."""
-    return int(spec.size_bytes * _MEMORY_FACTOR) + _MEMORY_BYTES
+def _form(
+    spec: ModelSpec, options: EngineOptions, machine: Machine, runtime: str, device: Device
+) -> Form:
+    free = available_bytes(device, machine)
+    try:
+        layouts = _named(find_runtime(runtime).layouts(spec, device), options.weights, runtime)
+        *wider, narrowest = layouts
+        layout = next((one for one in wider if _fits(spec, one, free)), narrowest)
+        _plan(spec, layout, free)
+    except MidfillError as error:
+        return Form(runtime=runtime, device=device, error=error)
+    chosen = ChosenModel(spec=spec, layout=layout.name, reason="", runtime=runtime, device=device)
+    return Form(runtime=runtime, device=device, chosen=chosen, footprint=layout.footprint)
 
 
-def _measured(store: ModelStore, spec: ModelSpec, machine: Machine) -> Speed | None:
-    folder = store.conversion_dir(spec.id, spec.layout)
-    manifest = OnnxManifest.read(folder)
-    return None if manifest is None else load_speed(folder, machine.fingerprint)
+def _fits(spec: ModelSpec, layout: Layout, free: int) -> bool:
+    try:
+        _plan(spec, layout, free)
+    except OutOfMemoryError:
+        return False
+    return True
 
 
-def _predicted(spec: ModelSpec, bandwidth: float) -> Speed:
-    step_ms = spec.size_bytes / (bandwidth * _BANDWIDTH_SHARE) * 1000
-    return Speed(prefill_tokens_per_s=_PREFILL_GAIN * 1000 / step_ms, step_ms=step_ms, machine="")
+def _plan(spec: ModelSpec, layout: Layout, free: int) -> None:
+    plan_memory(
+        f"{spec.id} ({layout.name})",
+        layout.footprint,
+        wanted_tokens=LEAST_CONTEXT_TOKENS,
+        available_bytes=free,
+    )
 
 
-def _objection(found: Estimate, machine: Machine) -> str | None:
-    if found.memory_bytes > machine.available_bytes:
-        needed, there = found.memory_bytes / 1e9, machine.available_bytes / 1e9
-        return f"needs {needed:.1f} GB of memory, {there:.1f} GB are free"
-    # A model that was timed while others used the machine gets the benefit of the doubt: passed
-    # over, it would never be loaded again, and so never be timed again.
-    allowance = _BUSY_ALLOWANCE if found.speed.busy_percent > BUSY_PERCENT else 1
-    if found.line_ms > LATENCY_BUDGET_MS * allowance:
-        return f"is too slow here ({_describe(found)})"
+def footprint_of(chosen: ChosenModel) -> Footprint:
+    """Return what ``chosen`` takes."""
+    layouts = find_runtime(chosen.runtime).layouts(chosen.spec, chosen.device)
+    return next(layout.footprint for layout in layouts if layout.name == chosen.layout)
+
+
+def memory_needed(chosen: ChosenModel) -> int:
+    """Return the memory that a process needs to serve ``chosen``, in bytes."""
+    return footprint_of(chosen).total_bytes(LEAST_CONTEXT_TOKENS)
+
+
+def _refusal(objections: list[MidfillError], situation: _Situation) -> MidfillError:
+    """Return why a named model cannot be had; where it is too large, with some that are not."""
+    too_large = [error for error in objections if isinstance(error, OutOfMemoryError)]
+    if not too_large:
+        return objections[0]
+    automatic = replace(situation.options, weights="auto")
+    fitting = [
+        spec.id
+        for spec in sorted(MODELS, key=lambda spec: spec.rank, reverse=True)
+        if _best_form(spec, replace(situation, options=automatic))[0] is not None
+    ]
+    hint = f". These would fit: {', '.join(fitting[:_SUGGESTIONS])}" if fitting else ""
+    return OutOfMemoryError(f"{too_large[0]}{hint}")
+
+
+def _considered(store: ModelStore, *, only_installed: bool) -> list[ModelSpec]:
+    """Return the models that may be used unasked, the best first."""
+    ranked = sorted(MODELS, key=lambda spec: spec.rank, reverse=True)
+    return [
+        spec
+        for spec in ranked
+        if Capability.FIM in spec.capabilities
+        and ((spec.embedded and not only_installed) or store.model_path(spec) is not None)
+    ]
+
+
+def _may_be_fetched(spec: ModelSpec) -> bool:
+    return spec.embedded
+
+
+def _best_form(
+    spec: ModelSpec, situation: _Situation
+) -> tuple[Estimate | None, list[MidfillError]]:
+    """Return the first way to run ``spec`` that fits, or one that was measured to be faster."""
+    errors: list[MidfillError] = []
+    best: Estimate | None = None
+    for form in forms_of(spec, situation.options, situation.machine):
+        if form.chosen is None or form.footprint is None:
+            errors += [form.error] if form.error else []
+            continue
+        found = _estimate(form.chosen, form.footprint, situation)
+        if best is None or (
+            best.chosen.device == found.chosen.device
+            and best.measured
+            and found.measured
+            and found.drafting_ms * _CLEARLY_FASTER < best.drafting_ms
+        ):
+            best = found
+    return best, errors
+
+
+def _estimate(chosen: ChosenModel, footprint: Footprint, situation: _Situation) -> Estimate:
+    folder = conversion_folder(chosen, situation.store)
+    speed = load_speed(folder, situation.machine.fingerprint)
+    predicted = speed or predicted_speed(footprint, chosen.device, situation.bandwidth)
+    return Estimate(chosen=chosen, footprint=footprint, speed=predicted)
+
+
+def _regardless(spec: ModelSpec, situation: _Situation) -> ChosenModel | None:
+    """Return the way to run ``spec`` that one would choose with more memory."""
+    plenty = replace(situation.machine, available_bytes=1 << 60)
+    for form in forms_of(spec, situation.options, plenty):
+        if form.chosen is not None:
+            return form.chosen
     return None
 
 
-def _describe(found: Estimate) -> str:
-    how = "measured" if found.measured else "predicted from memory speed"
-    return (
-        f"a line takes about {found.line_ms / 1000:.1f} s of {LATENCY_BUDGET_MS / 1000:.1f} s, "
-        f"{how}"
-    )
+def _named(layouts: tuple[Layout, ...], wanted: str, runtime: str) -> tuple[Layout, ...]:
+    """Keep the layout called ``wanted``; ``"auto"`` keeps all that may be chosen unasked."""
+    if wanted == "auto":
+        return tuple(layout for layout in layouts if not layout.only_by_name)
+    found = tuple(layout for layout in layouts if layout.name == wanted)
+    if not found:
+        known = ", ".join(layout.name for layout in layouts)
+        raise ModelError(
+            f"the backend {runtime} has no weight layout {wanted!r}; choose one of: {known}"
+        )
+    return found
+
+
+def _devices(options: EngineOptions, machine: Machine) -> tuple[Device, ...]:
+    match options.device:
+        case "cpu":
+            return ("cpu",)
+        case "gpu":
+            return ("gpu",)
+        case _:
+            return ("gpu", "cpu") if machine.has_gpu else ("cpu",)
+
+
+def available_bytes(device: Device, machine: Machine) -> int:
+    """Return the memory that a model on ``device`` could use now."""
+    if device == "cpu":
+        return machine.available_bytes
+    # Without a driver that tells, the memory is shared with the processor, as on a Mac.
+    return accelerator_memory() or machine.available_bytes
+
+
+def _once(bandwidth_of: Callable[[int], float]) -> Callable[[int], float]:
+    """Ask only if it is needed, and then once: the probe takes a tenth of a second."""
+    known: dict[int, float] = {}
+
+    def ask(cores: int) -> float:
+        if cores not in known:
+            known[cores] = bandwidth_of(cores)
+        return known[cores]
+
+    return ask

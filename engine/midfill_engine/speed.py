@@ -6,12 +6,13 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from midfill_engine.backends.base import Backend
 
-__all__ = ["Speed", "load_speed", "measure_speed", "save_speed"]
+__all__ = ["MEASURED_TOKENS", "Speed", "load_speed", "measure_speed", "save_speed"]
 
 _FILE = "speed.json"
 _PREFILL_TOKENS = 192
@@ -19,6 +20,9 @@ _CHUNK = 64
 _STEPS = 8
 _WIDTHS = (1, 2, 4, 8, 16)
 _WIDTH_ROUNDS = 4
+
+MEASURED_TOKENS = _PREFILL_TOKENS + max(_STEPS, *_WIDTHS)
+"""How long a sequence must be for a measurement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ def measure_speed(
 
     The ids are arbitrary: a step costs the same whatever the text says.
     """
-    cache = backend.new_cache(_PREFILL_TOKENS + max(_STEPS, *_WIDTHS))
+    cache = backend.new_cache(MEASURED_TOKENS)
     ids = [(7919 * index) % backend.vocab_size for index in range(_PREFILL_TOKENS)]
 
     def timed_s(count: int, logits_for: int) -> float:
@@ -91,7 +95,10 @@ def save_speed(folder: Path, speed: Speed) -> None:
     """Remember ``speed``; a read-only store is no reason to fail."""
     temporary = folder / f"{_FILE}.{os.getpid()}.tmp"
     try:
+        # A model that is run as it is has no folder of a conversion yet.
+        folder.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(asdict(speed)), encoding="utf-8")
         os.replace(temporary, folder / _FILE)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

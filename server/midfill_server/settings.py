@@ -71,11 +71,40 @@ def _setting(default: T, help: str, **limits: float | tuple[str, ...]) -> T:
 class EngineSettings:
     """How the model runs."""
 
+    backend: str = _setting(
+        "auto",
+        "What runs the model: `onnx` (ONNX Runtime), `torch` (PyTorch, for NVIDIA GPUs), `llama` "
+        "(llama.cpp) or `optimum`, each with its extra installed; or `auto`: the first that is "
+        "able, or one that `midfill doctor` measured to be faster.",
+        choices=("auto", "onnx", "torch", "llama", "optimum"),
+    )
+    device: str = _setting(
+        "auto",
+        "`cpu`, `gpu`, or `auto`: a GPU where there is one and the backend drives it.",
+        choices=("auto", "cpu", "gpu"),
+    )
+    draft: str = _setting(
+        "auto",
+        "A smaller model that guesses what the model then checks: an id, `auto`: the model's own "
+        "if it is installed and pays, or `never`.",
+    )
     weights: str = _setting(
         "auto",
-        "Layout of the converted weights: `int8`, `mixed`, `int4`, `int4-fine`, `exact`, "
-        "`float32`, or `auto`: the one that was measured to suit the model.",
-        choices=("auto", "int8", "mixed", "int4", "int4-fine", "exact", "float32"),
+        "Layout of the weights: `int8`, `mixed`, `int4`, `int4-fine`, `exact`, `float32` of the "
+        "backend `onnx`; `bf16`, `fp16`, `int8`, `int4`, `float32` of `torch`; or `auto`: the one "
+        "that was measured to suit the model, or the widest that fits.",
+        choices=(
+            "auto",
+            "int8",
+            "mixed",
+            "int4",
+            "int4-fine",
+            "exact",
+            "float32",
+            "bf16",
+            "fp16",
+            "gguf",
+        ),
     )
     threads: int | None = _setting(
         None, "Threads that compute; unset: one per physical core.", least=1, most=1024
@@ -138,8 +167,8 @@ class Settings:
 
     model: str = _setting(
         "auto",
-        "A model's id (`midfill models list`), or `auto`: the best model that this machine "
-        "serves fast enough.",
+        "A model's id (`midfill models list`), the path of a GGUF file or of a folder of "
+        "safetensors, or `auto`: the best model that this machine serves fast enough.",
     )
     profile: str = _setting(
         "auto",
@@ -177,6 +206,9 @@ def engine_options(settings: Settings, *, download: bool | None = None) -> Engin
     """Return the engine's part; ``download`` overrides the setting."""
     return EngineOptions(
         model=settings.model,
+        backend=settings.engine.backend,
+        device=settings.engine.device,
+        draft=settings.engine.draft,
         weights=settings.engine.weights,
         home=settings.engine.home,
         threads=settings.engine.threads,

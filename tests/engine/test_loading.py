@@ -26,8 +26,6 @@ from midfill_engine.decode.lookup import LookupDrafter
 from midfill_engine.engine import Engine
 from midfill_engine.errors import DiskFullError, ModelMissingError, WorkCancelledError
 from midfill_engine.loading import (
-    ChosenModel,
-    choose_model,
     drafter_for,
     load_model,
     open_chosen,
@@ -42,13 +40,11 @@ from midfill_engine.onnx.convert import OnnxManifest
 from midfill_engine.onnx.writer import OpenWeight
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import Progress, ProgressSink, silent
-from midfill_engine.registry import MODELS, ModelSpec
-from midfill_engine.select import Recommendation, memory_needed
+from midfill_engine.runtimes import ChosenModel
+from midfill_engine.select import memory_needed
 from midfill_engine.speed import Speed
-from midfill_engine.store import ModelState, ModelStore, StoredModel
+from midfill_engine.store import ModelStore
 from midfill_engine.types import EngineInfo
-
-BEST, SMALL = "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"
 
 
 class Reports:
@@ -203,7 +199,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from midfill_engine.cancel import CancelToken
-from midfill_engine.loading import ChosenModel, prepare
+from midfill_engine.loading import prepare
+from midfill_engine.runtimes import ChosenModel
 from midfill_engine.store import ModelStore
 from tiny_files import model_spec
 
@@ -313,7 +310,7 @@ def beside_a_smaller_one(
 ) -> ChosenModel:
     """Make ``chosen`` what is asked for, and return a worse model that is pulled as well."""
     path = write_gguf(tiny_model("llama"), tmp_path / "small.gguf", mixed_types)
-    spec = replace(model_spec(path), id="smaller", rank=chosen.spec.rank - 1)
+    spec = replace(model_spec(path), id="smaller", rank=chosen.spec.rank - 1, embedded=True)
     store.pull(spec, progress=silent, cancel=CancelToken(), from_path=path)
     monkeypatch.setattr(loading, "MODELS", (chosen.spec, spec))
     monkeypatch.setattr(loading, "choose_model", lambda options, store: chosen)
@@ -340,10 +337,10 @@ def test_a_smaller_model_stands_in_once_it_only_has_to_be_loaded(
     gate = threading.Event()
     real = loading.open_chosen
 
-    def opens(which: ChosenModel, *args: object) -> Engine:
+    def opens(which: ChosenModel, *args: object, **named: object) -> Engine:
         # The better one waits, so that it cannot take over before this test has looked.
         assert which is not chosen or gate.wait(20)
-        return real(which, *args)  # type: ignore[arg-type]  # passed on as they came
+        return real(which, *args, **named)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(loading, "open_chosen", opens)
     engine = open_engine(EngineOptions(home=store.home, threads=1, stand_in="loading"), silent)
@@ -358,16 +355,21 @@ def test_the_smaller_model_stays_where_it_is_of_use_and_there_is_room(
 ) -> None:
     smaller = beside_a_smaller_one(chosen, store, tmp_path, monkeypatch)
     make(smaller, store)
-    needed = memory_needed(chosen.spec) + memory_needed(smaller.spec)
+    needed = memory_needed(chosen) + memory_needed(smaller)
     here = probe_machine()
     answers: list[bool] = []
     budgets_mb: list[int] = []
     real = loading.open_chosen
 
     def opens(
-        which: ChosenModel, store: ModelStore, options: EngineOptions, *rest: object
+        which: ChosenModel,
+        store: ModelStore,
+        options: EngineOptions,
+        *rest: object,
+        beside: LocalEngine | None = None,
     ) -> LocalEngine:
         budgets_mb.append(options.cache_mb)
+        # What is asked here is who stays for the sake of prompts, not of drafts.
         return real(which, store, options, *rest)  # type: ignore[arg-type]  # as they came
 
     def stand_in_engine(
@@ -447,58 +449,12 @@ def test_prompts_are_as_long_as_the_machine_affords(tokens_per_s: float, expecte
     assert prompt_tokens_for(speed) == expected
 
 
+def test_a_gpu_computes_longer_chunks() -> None:
+    fast = Speed(prefill_tokens_per_s=1e6, step_ms=1.0, machine="")
+    assert (prefill_chunk_for(fast), prefill_chunk_for(fast, "gpu")) == (256, 1024)
+
+
 @pytest.mark.parametrize(("tokens_per_s", "expected"), [(1.0, 64), (450.0, 128), (1e6, 256)])
 def test_a_chunk_takes_about_a_quarter_of_a_second(tokens_per_s: float, expected: int) -> None:
     speed = Speed(prefill_tokens_per_s=tokens_per_s, step_ms=1.0, machine="")
     assert prefill_chunk_for(speed) == expected
-
-
-class Installed(ModelStore):
-    """A store that claims to have some models of the registry."""
-
-    def __init__(self, *ids: str) -> None:
-        super().__init__(Path("nowhere"))
-        self._ids = ids
-
-    def model_path(self, spec: ModelSpec) -> Path | None:
-        return Path(spec.id) if spec.id in self._ids else None
-
-    def installed(self) -> list[StoredModel]:
-        return [
-            StoredModel(
-                model_id=spec.id,
-                state=ModelState.READY,
-                path=Path(spec.id),
-                fetched_bytes=1,
-                conversion_bytes=0,
-            )
-            for spec in MODELS
-            if spec.id in self._ids
-        ]
-
-
-@pytest.mark.parametrize(
-    ("installed", "download", "expected", "reason"),
-    [
-        ((BEST, SMALL), False, BEST, "it fits"),
-        ((), True, BEST, "it fits"),
-        # Nothing is here: the one to pull is named.
-        ((), False, BEST, "it fits"),
-        # What is here serves, until the better one is pulled.
-        ((SMALL,), False, SMALL, "best one that is installed"),
-        ((SMALL,), True, BEST, "it fits"),
-    ],
-)
-def test_auto_and_what_is_installed(
-    installed: tuple[str, ...],
-    download: bool,
-    expected: str,
-    reason: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    recommended = Recommendation(model_id=BEST, reason="it fits")
-    monkeypatch.setattr(loading, "recommend", lambda store: recommended)
-    chosen = choose_model(EngineOptions(download=download), Installed(*installed))
-    assert chosen.spec.id == expected
-    assert reason in chosen.reason
-    assert chosen.layout == chosen.spec.layout

@@ -99,5 +99,12 @@ def test_damaged_notes_are_no_notes(text: str, tmp_path: Path) -> None:
 
 
 def test_a_store_that_cannot_be_written_is_no_reason_to_fail(tmp_path: Path) -> None:
-    save_speed(tmp_path / "gone", SPEED)
-    assert load_speed(tmp_path / "gone", "here") is None
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder", encoding="utf-8")
+    save_speed(blocked / "gone", SPEED)
+    assert load_speed(blocked / "gone", "here") is None
+
+
+def test_a_model_that_was_not_converted_has_a_folder_for_its_speed(tmp_path: Path) -> None:
+    save_speed(tmp_path / "new", SPEED)
+    assert load_speed(tmp_path / "new", "here") == SPEED

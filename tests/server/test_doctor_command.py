@@ -18,11 +18,11 @@ import pytest
 from midfill_engine import machine, registry, select, store
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import ModelFormatError
-from midfill_engine.loading import ChosenModel
 from midfill_engine.machine import Machine
 from midfill_engine.onnx.convert import CONVERTER_VERSION
 from midfill_engine.progress import ProgressSink, silent
 from midfill_engine.registry import ModelSpec
+from midfill_engine.runtimes import ChosenModel, conversion_folder
 from midfill_engine.speed import Speed, load_speed, save_speed
 from midfill_engine.store import ModelStore
 from midfill_server.commands import doctor
@@ -43,7 +43,6 @@ SMALL, LARGE = (
         model_id,
         file_name=f"{model_id}.gguf",
         content=model_id.encode(),
-        parameters=1_000_000,
         rank=rank,
     )
     for rank, model_id in enumerate(("small-coder", "large-coder"), start=1)
@@ -94,14 +93,17 @@ def set_installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
             raise metadata.PackageNotFoundError(name)
         return known[name]
 
-    has_runtime = any(name.startswith("onnxruntime") for name in known)
+    modules = {"onnxruntime" for name in known if name.startswith("onnxruntime")}
+    modules |= {"llama_cpp" for name in known if name.startswith("llama-cpp")}
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
         lambda name: (
-            (object() if has_runtime else None) if name == "onnxruntime" else find_spec(name)
+            (object() if name in modules else None)
+            if name in ("onnxruntime", "torch", "llama_cpp", "optimum")
+            else find_spec(name)
         ),
     )
 
@@ -178,7 +180,7 @@ def test_a_working_installation(
     install(tmp_path, LARGE)
     assert run(bench=Bench(speeds={"large-coder": FAST})) == 0
     out = capsys.readouterr().out
-    assert "used       large-coder, int8 weights\n" in out
+    assert "used       large-coder, onnx on the cpu, int8 weights\n" in out
     assert "prefill 400 tokens/s, decode 20.0 ms a token" in out
     assert "measured now" in out
     assert "up to 384 tokens" in out
@@ -202,7 +204,7 @@ def test_a_terminal_gets_the_same_in_colours(
     written = terminal.getvalue()
     assert "\x1b[" in written
     plain = re.sub(r"\x1b\[[0-9;]*m", "", written)
-    assert re.search(r"(?m)^used +large-coder, int8 weights *$", plain)
+    assert re.search(r"(?m)^used +large-coder, onnx on the cpu, int8 weights *$", plain)
 
 
 def test_the_shape_of_the_json(
@@ -378,3 +380,37 @@ def test_the_remembered_speed_is_that_of_this_machine(home: Path, tmp_path: Path
     folder = install(tmp_path, LARGE)
     run(bench=Bench(speeds={"large-coder": FAST}))
     assert load_speed(folder, MACHINE.fingerprint) == FAST
+
+
+def test_all_ways_to_run_the_model_are_compared(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(tmp_path, LARGE, speed=FAST)
+    found = {one["backend"]: one for one in examine(capsys, "--quick").backends}
+    assert found["onnx"]["is_used"]
+    assert found["onnx"]["step_ms"] == FAST.step_ms
+    assert "pip install 'midfill[llama]'" in found["llama"]["objection"]
+
+    set_installed(monkeypatch, onnxruntime="1.31.1", llama_cpp_python="0.3.0")
+
+    class Faster(Bench):
+        def __call__(self, chosen: ChosenModel, *rest: object) -> Trial:
+            self.tried.append(chosen.runtime)
+            speed = FAST if chosen.runtime == "onnx" else replace(FAST, step_ms=5)
+            save_speed(conversion_folder(chosen, ModelStore()), speed)
+            return Trial(speed=speed, busy_percent=0)
+
+    bench = Faster(speeds={})
+    diagnosis = examine(capsys, bench=bench)
+    assert bench.tried == ["llama"]
+    assert diagnosis.chosen["backend"] == "llama"
+    found = {one["backend"]: one for one in diagnosis.backends}
+    assert (found["llama"]["is_used"], found["onnx"]["is_used"]) == (True, False)
+    assert found["llama"]["step_ms"] == 5
+    assert run("--quick") == 0
+    assert "llama, cpu, gguf weights: prefill 400 tokens/s, decode 5.0 ms" in (
+        capsys.readouterr().out
+    )

@@ -54,7 +54,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "-:", dest="standard_input", metavar="LINE:COL", help="the same in standard input: -:3:5"
     )
     parser.add_argument("--json", action="store_true", help="print text, model and timings as JSON")
-    parser.add_argument("--model", help="a model's id, or auto")
+    parser.add_argument("--model", help="a model's id, a file or folder that holds one, or auto")
+    parser.add_argument("--backend", help="onnx, torch, llama or optimum; or auto")
+    parser.add_argument("--device", help="cpu, gpu or auto")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="longest completion, in tokens")
     parser.add_argument("--download", action="store_true", help="fetch the model if it is missing")
 
@@ -113,7 +115,11 @@ def _settings(args: argparse.Namespace) -> Settings:
     from midfill_server.settings import load_settings, parse
 
     settings, problems = load_settings()
-    given = {"model": args.model, "completion": {"max_tokens": args.max_tokens}}
+    given = {
+        "model": args.model,
+        "engine": {"backend": args.backend, "device": args.device},
+        "completion": {"max_tokens": args.max_tokens},
+    }
     settings, wrong = parse(given, settings)
     if wrong:
         raise MidfillError("; ".join(map(str, wrong)))

@@ -11,6 +11,7 @@ from midfill_engine.machine import BUSY_PERCENT
 from midfill_engine.sources.base import human_bytes
 
 __all__ = [
+    "BackendReport",
     "ChosenReport",
     "Diagnosis",
     "MachineReport",
@@ -48,9 +49,13 @@ class MachineReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReport:
-    """A model of the registry; ``conversions`` has the size in bytes per weight layout."""
+    """A model of the registry; ``conversions`` has the size in bytes per weight layout.
+
+    ``is_embedded``: it may be fetched without asking.
+    """
 
     id: str
+    is_embedded: bool
     state: str
     size_bytes: int
     fetched_bytes: int
@@ -67,6 +72,8 @@ class ChosenReport:
     """
 
     id: str
+    backend: str
+    device: str
     layout: str
     reason: str
     is_here: bool
@@ -79,6 +86,24 @@ class ChosenReport:
     line_budget_ms: float
     memory_bytes: int | None
     prompt_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendReport:
+    """One way to run the model that is used. ``objection`` says why it cannot be, or is empty.
+
+    Speeds are ``None`` as long as none was measured.
+    """
+
+    backend: str
+    device: str
+    layout: str
+    objection: str
+    is_used: bool
+    memory_bytes: int | None
+    prefill_tokens_per_s: float | None
+    step_ms: float | None
+    line_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +136,7 @@ class Diagnosis:
     machine: MachineReport
     models: tuple[ModelReport, ...]
     chosen: ChosenReport | None
+    backends: tuple[BackendReport, ...]
     paths: PathsReport
     network: tuple[NetworkReport, ...] | None
     troubles: tuple[Trouble, ...]
@@ -164,6 +190,8 @@ def _rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
         yield "" if index else "models", _model_line(model)
     if diagnosis.chosen is not None:
         yield from _chosen_rows(diagnosis.chosen)
+    for index, backend in enumerate(diagnosis.backends):
+        yield "" if index else "backends", _backend_line(backend)
     yield from _place_rows(diagnosis)
 
 
@@ -176,7 +204,8 @@ def _model_line(model: ModelReport) -> str:
 
 
 def _chosen_rows(chosen: ChosenReport) -> Iterator[tuple[str, str]]:
-    yield "used", f"{chosen.id}, {chosen.layout} weights"
+    how = f"{chosen.backend} on the {chosen.device}, {chosen.layout} weights"
+    yield "used", f"{chosen.id}, {how}"
     yield "because", chosen.reason
     if chosen.prefill_tokens_per_s is None or chosen.step_ms is None or chosen.line_ms is None:
         yield "speed", "not measured yet"
@@ -192,6 +221,22 @@ def _chosen_rows(chosen: ChosenReport) -> Iterator[tuple[str, str]]:
         )
     if chosen.prompt_tokens is not None:
         yield "prompt", f"up to {chosen.prompt_tokens} tokens of the code around the cursor"
+
+
+def _backend_line(report: BackendReport) -> str:
+    if report.objection:
+        return f"{report.backend}, {report.device}: {report.objection}"
+    line = f"{report.backend}, {report.device}, {report.layout} weights: "
+    if report.line_ms is None or report.step_ms is None or report.prefill_tokens_per_s is None:
+        line += "not measured yet"
+    else:
+        line += (
+            f"prefill {report.prefill_tokens_per_s:.0f} tokens/s, decode {report.step_ms:.1f} ms, "
+            f"a line {report.line_ms / 1000:.1f} s"
+        )
+    if report.memory_bytes is not None:
+        line += f", {report.memory_bytes / 1e9:.1f} GB"
+    return f"{line} (used)" if report.is_used else line
 
 
 def _place_rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:

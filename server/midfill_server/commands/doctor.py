@@ -14,10 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill_engine import __version__
-from midfill_engine.errors import MidfillError, ModelError
+from midfill_engine.errors import (
+    BackendUnavailableError,
+    MidfillError,
+    ModelError,
+    OutOfMemoryError,
+)
 from midfill_engine.machine import BUSY_PERCENT
 from midfill_server.commands import Subparsers
+from midfill_server.commands.backends import compare, worth_trying
 from midfill_server.commands.diagnosis import (
+    BackendReport,
     ChosenReport,
     Diagnosis,
     MachineReport,
@@ -31,11 +38,11 @@ from midfill_server.commands.diagnosis import (
 from midfill_server.commands.trials import Measure, Reach, Trial, measure, reach
 
 if TYPE_CHECKING:
-    from midfill_engine.loading import ChosenModel
     from midfill_engine.machine import Machine
     from midfill_engine.options import EngineOptions
     from midfill_engine.progress import ProgressSink
     from midfill_engine.registry import ModelSpec
+    from midfill_engine.runtimes import ChosenModel
     from midfill_engine.store import ModelStore
 
 __all__ = ["add_parser", "run"]
@@ -43,7 +50,17 @@ __all__ = ["add_parser", "run"]
 # All of them bring the module "onnxruntime": with two, whichever was installed last wins, and
 # parts of the other one stay.
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
-_PACKAGES = ("numpy", "tokenizers", "pygls", "onnx", "gguf", "huggingface_hub")
+_PACKAGES = (
+    "torch",
+    "llama-cpp-python",
+    "optimum-onnx",
+    "numpy",
+    "tokenizers",
+    "pygls",
+    "onnx",
+    "gguf",
+    "huggingface_hub",
+)
 _INSTALL = f'"{sys.executable}" -m pip install "midfill[cpu]"'
 
 
@@ -105,7 +122,9 @@ def _examine(timed: Measure | None, progress: ProgressSink) -> Diagnosis:
     for problem in problems:
         remedy = f"Correct it in {paths.settings}; until then it is ignored."
         troubles.append(Trouble(message=f"settings: {problem}", remedy=remedy))
-    chosen, found = _chosen(options, store, machine, timed if has_runtime else None, progress)
+    chosen, backends, found = _chosen(
+        options, store, machine, timed if has_runtime else None, progress
+    )
     troubles += found
     troubles += _room_troubles(chosen, store, paths)
     return Diagnosis(
@@ -118,8 +137,14 @@ def _examine(timed: Measure | None, progress: ProgressSink) -> Diagnosis:
             available_bytes=machine.available_bytes,
             accelerators=machine.accelerators,
         ),
-        models=tuple(_model(spec, store) for spec in MODELS),
+        models=tuple(
+            report
+            for report in (_model(spec, store) for spec in MODELS)
+            # Of the others there are many; `midfill models list` has them.
+            if report.state != "missing" or report.is_embedded
+        ),
         chosen=chosen,
+        backends=backends,
         paths=paths,
         network=None,
         troubles=tuple(troubles),
@@ -152,7 +177,8 @@ def _runtime_troubles() -> Iterator[Trouble]:
             remedy=f'"{sys.executable}" -m pip uninstall -y {" ".join(installed)}, '
             f"and then {_INSTALL}",
         )
-    if importlib.util.find_spec("onnxruntime") is None:
+    modules = ("onnxruntime", "torch", "llama_cpp")
+    if not any(importlib.util.find_spec(module) for module in modules):
         message = "onnxruntime, which runs the models, is not installed"
         yield Trouble(message=message, remedy=_INSTALL, fatal=True)
 
@@ -166,6 +192,7 @@ def _model(spec: ModelSpec, store: ModelStore) -> ModelReport:
     layouts = sorted(folder for folder in parent.glob("*") if OnnxManifest.read(folder))
     return ModelReport(
         id=spec.id,
+        is_embedded=spec.embedded,
         state=stored.state.value,
         size_bytes=spec.size_bytes,
         fetched_bytes=stored.fetched_bytes,
@@ -183,32 +210,39 @@ def _chosen(
     machine: Machine,
     timed: Measure | None,
     progress: ProgressSink,
-) -> tuple[ChosenReport | None, list[Trouble]]:
+) -> tuple[ChosenReport | None, tuple[BackendReport, ...], list[Trouble]]:
     """Choose as the server does; measure, and choose again where the speed decides."""
-    from midfill_engine.loading import choose_model
+    from midfill_engine.select import choose_model
 
-    tried: dict[str, Trial | MidfillError] = {}
+    tried: dict[ChosenModel, Trial | MidfillError] = {}
     try:
         chosen = choose_model(options, store)
         if timed is not None:
-            for candidate in _passed_over(options, chosen, store, machine):
-                tried[candidate.spec.id] = _try(timed, candidate, options, store, progress)
+            for candidate in worth_trying(options, chosen, store, machine):
+                tried[_form(candidate)] = _try(timed, candidate, options, store, progress)
             # What was measured may change the choice, to a model that was not measured yet.
-            while (chosen := choose_model(options, store)).spec.id not in tried:
+            while _form(chosen := choose_model(options, store)) not in tried:
                 if not _is_here(chosen, store):
                     break
-                tried[chosen.spec.id] = _try(timed, chosen, options, store, progress)
-    except ModelError as error:
-        remedy = "Correct `model` or `engine.weights`; `midfill models list` shows the ids."
-        return None, [Trouble(message=str(error), remedy=remedy, fatal=True)]
-    trial = tried.get(chosen.spec.id)
+                tried[_form(chosen)] = _try(timed, chosen, options, store, progress)
+    except (ModelError, OutOfMemoryError, BackendUnavailableError) as error:
+        remedy = "Correct `model`, `engine.backend` or `engine.weights`; `midfill models list` "
+        remedy += "shows the ids."
+        return None, (), [Trouble(message=str(error), remedy=remedy, fatal=True)]
+    trial = tried.get(_form(chosen))
     report = _report(chosen, options, store, machine, trial if isinstance(trial, Trial) else None)
     troubles = [
-        _failed(model_id, error, is_chosen=model_id == chosen.spec.id)
-        for model_id, error in tried.items()
+        _failed(form, error, is_chosen=form == _form(chosen))
+        for form, error in tried.items()
         if isinstance(error, MidfillError)
     ]
-    return report, [*troubles, *_model_troubles(report, chosen.spec, store, machine)]
+    compared = compare(options, chosen, store, machine)
+    return report, compared, [*troubles, *_model_troubles(report, chosen.spec, store, machine)]
+
+
+def _form(chosen: ChosenModel) -> ChosenModel:
+    """Return the choice without its reason: what it is, whyever it was chosen."""
+    return replace(chosen, reason="")
 
 
 def _try(
@@ -224,36 +258,15 @@ def _try(
         return error
 
 
-def _passed_over(
-    options: EngineOptions, chosen: ChosenModel, store: ModelStore, machine: Machine
-) -> list[ChosenModel]:
-    """Return the better models that ``auto`` would take if they were faster.
-
-    A speed that was measured while the machine was busy would pass a model over for ever.
-    """
-    from midfill_engine.registry import MODELS
-    from midfill_engine.select import estimate
-    from midfill_engine.speed import load_speed
-
-    better: list[ChosenModel] = []
-    for spec in MODELS if options.model == "auto" else ():
-        speed = load_speed(store.conversion_dir(spec.id, spec.layout), machine.fingerprint)
-        if spec.rank <= chosen.spec.rank or speed is None:
-            continue
-        if estimate(spec, speed).memory_bytes <= machine.available_bytes:
-            better.append(replace(chosen, spec=spec, layout=spec.layout))
-    return better
-
-
 def _is_here(chosen: ChosenModel, store: ModelStore) -> bool:
     """Whether the model can be loaded: a conversion does without the file it was made from."""
     return store.model_path(chosen.spec) is not None or _is_converted(chosen, store)
 
 
 def _is_converted(chosen: ChosenModel, store: ModelStore) -> bool:
-    from midfill_engine.loading import is_current
+    from midfill_engine.runtimes import find_runtime
 
-    return is_current(store.conversion_dir(chosen.spec.id, chosen.layout), chosen)
+    return find_runtime(chosen.runtime).prepared(chosen, store) is not None
 
 
 def _report(
@@ -263,14 +276,18 @@ def _report(
     machine: Machine,
     trial: Trial | None,
 ) -> ChosenReport:
+    from midfill_engine.estimate import LATENCY_BUDGET_MS, line_ms
     from midfill_engine.loading import prompt_tokens_for
-    from midfill_engine.select import LATENCY_BUDGET_MS, estimate
+    from midfill_engine.runtimes import conversion_folder
+    from midfill_engine.select import memory_needed
     from midfill_engine.speed import load_speed
 
-    folder = store.conversion_dir(chosen.spec.id, chosen.layout)
+    folder = conversion_folder(chosen, store)
     speed = trial.speed if trial else load_speed(folder, machine.fingerprint)
     return ChosenReport(
         id=chosen.spec.id,
+        backend=chosen.runtime,
+        device=chosen.device,
         layout=chosen.layout,
         reason=chosen.reason,
         is_here=_is_here(chosen, store),
@@ -279,9 +296,9 @@ def _report(
         busy_percent=trial.busy_percent if trial else None,
         prefill_tokens_per_s=speed.prefill_tokens_per_s if speed else None,
         step_ms=speed.step_ms if speed else None,
-        line_ms=estimate(chosen.spec, speed).line_ms if speed else None,
+        line_ms=line_ms(speed) if speed else None,
         line_budget_ms=LATENCY_BUDGET_MS,
-        memory_bytes=estimate(chosen.spec, speed).memory_bytes if speed else None,
+        memory_bytes=memory_needed(chosen),
         prompt_tokens=options.prompt_tokens or (prompt_tokens_for(speed) if speed else None),
     )
 
@@ -342,9 +359,10 @@ def _room_troubles(
         yield Trouble(message=message, remedy="Make room, or set MIDFILL_HOME to another disk.")
 
 
-def _failed(model_id: str, error: MidfillError, *, is_chosen: bool) -> Trouble:
+def _failed(form: ChosenModel, error: MidfillError, *, is_chosen: bool) -> Trouble:
+    model_id = form.spec.id
     return Trouble(
-        message=f"{model_id} could not be loaded: {error}",
+        message=f"{model_id} could not be loaded by {form.runtime}: {error}",
         remedy=f"midfill models remove {model_id}, and then midfill models pull {model_id}",
         fatal=is_chosen,
     )

@@ -13,8 +13,8 @@ from midfill_engine.machine import BUSY_PERCENT
 from midfill_server.commands.diagnosis import NetworkReport
 
 if TYPE_CHECKING:
-    from midfill_engine.loading import ChosenModel
     from midfill_engine.progress import ProgressSink
+    from midfill_engine.runtimes import ChosenModel
     from midfill_engine.speed import Speed
     from midfill_engine.store import ModelStore
 
@@ -49,22 +49,31 @@ def measure(
     chosen: ChosenModel, store: ModelStore, threads: int | None, progress: ProgressSink
 ) -> Trial:
     """Load a model that is here, time it, and remember the speed; see ``Measure``."""
-    from midfill_engine.backends.onnx_backend import OnnxBackend
     from midfill_engine.cancel import CancelToken
-    from midfill_engine.loading import prepare
     from midfill_engine.machine import probe_machine, watch_processor
     from midfill_engine.progress import Progress
-    from midfill_engine.speed import load_speed, measure_speed, save_speed
+    from midfill_engine.runtimes import Opening, conversion_folder, find_runtime
+    from midfill_engine.speed import MEASURED_TOKENS, load_speed, measure_speed, save_speed
 
-    folder = prepare(chosen, store, download=False, progress=progress, cancel=CancelToken())
-    progress(Progress(task=f"Measuring {chosen.spec.id}", done=0, total=None))
+    runtime, cancel = find_runtime(chosen.runtime), CancelToken()
+    path = runtime.prepare(chosen, store, download=False, progress=progress, cancel=cancel)
+    what = f"{chosen.spec.id} ({chosen.runtime}, {chosen.device})"
+    progress(Progress(task=f"Measuring {what}", done=0, total=None))
     busy_percent = watch_processor()
     machine = probe_machine().fingerprint
-    backend = OnnxBackend(folder, threads=threads)
+    opening = Opening(
+        threads=threads,
+        context_tokens=MEASURED_TOKENS,
+        cache_bytes=0,
+        progress=progress,
+        cancel=cancel,
+    )
+    backend = runtime.open(path, chosen, opening).backend
     try:
         speed = replace(measure_speed(backend, machine), busy_percent=busy_percent)
     finally:
         backend.close()
+    folder = conversion_folder(chosen, store)
     earlier = load_speed(folder, machine)
     # A quiet machine tells the truth, also where it is slower than it was. On a busy one a
     # measurement can only be too slow, so it must not displace a better one.
