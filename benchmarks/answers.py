@@ -1,0 +1,181 @@
+"""Answers of a model to problems, kept in a file of lines: what is there is not asked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from benchmarks.problems import Problem, ProblemSet
+from midfill_engine.cancel import CancelToken
+from midfill_engine.engine import Engine
+from midfill_engine.errors import ModelError
+from midfill_engine.local import LoadedModel, LocalEngine
+from midfill_engine.prompt import FimOrder, resolve
+from midfill_engine.types import CompletionRequest, EngineInfo, FinishReason
+
+__all__ = ["Answer", "AnswerFile", "Asker", "ask", "open_asker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a model wrote, as it is. ``key`` names model, settings and problem.
+
+    ``tokens`` were generated in ``seconds``, the prompt's time included.
+    """
+
+    key: str
+    problem: str
+    text: str
+    finish: FinishReason
+    tokens: int
+    seconds: float
+
+
+class AnswerFile:
+    """Answers by key; each is on disk before the next one is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._answers: dict[str, Answer] = {}
+        self._broken = False
+        if path.exists():
+            self._read(path.read_text(encoding="utf-8"))
+
+    def __len__(self) -> int:
+        """How many answers there are."""
+        return len(self._answers)
+
+    def get(self, key: str) -> Answer | None:
+        """Return the answer of that key, if it was given."""
+        return self._answers.get(key)
+
+    def add(self, answer: Answer) -> None:
+        """Keep an answer."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8", newline="\n") as file:
+            # A line that a kill cut short ends here, and is not read.
+            file.write("\n" if self._broken else "")
+            file.write(json.dumps(asdict(answer)) + "\n")
+        self._broken = False
+        self._answers[answer.key] = answer
+
+    def _read(self, text: str) -> None:
+        self._broken = bool(text) and not text.endswith("\n")
+        for line in text.splitlines():
+            try:
+                fields = cast("dict[str, object]", json.loads(line))
+                answer = Answer(
+                    key=str(fields["key"]),
+                    problem=str(fields["problem"]),
+                    text=str(fields["text"]),
+                    finish=FinishReason(str(fields["finish"])),
+                    tokens=int(str(fields["tokens"])),
+                    seconds=float(str(fields["seconds"])),
+                )
+            except (ValueError, KeyError, TypeError):
+                # Half a line: its answer will be asked for again.
+                continue
+            self._answers[answer.key] = answer
+
+
+class Asker:
+    """One engine asked in one way; ``settings`` name it, as far as its answers depend on them.
+
+    ``order`` is that of the prompt, ``psm`` or ``spm``, ``""`` where there is no gap to fill.
+    ``heal``: the last tokens of a prefix may be spelled anew; the papers do not do that.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: tuple[str, ...], *, order: str = "", heal: bool = False
+    ) -> None:
+        self.order = order
+        self._engine = engine
+        self._heal = heal
+        self._settings = (*settings, order, heal)
+
+    def key(self, problem: Problem, which: ProblemSet) -> str:
+        """Name the answer: it is another one if anything that it depends on changes."""
+        parts = (*self._settings, which.max_tokens, problem.prefix, problem.suffix, problem.ends)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+    def answer(self, problem: Problem, which: ProblemSet) -> Answer:
+        """Ask: greedy, with no limit but the set's."""
+        request = CompletionRequest(
+            prefix=problem.prefix,
+            suffix=problem.suffix,
+            heal=self._heal,
+            max_tokens=which.max_tokens,
+        )
+        began_s = time.perf_counter()
+        text, finish, tokens = _read(self._engine, request, problem)
+        return Answer(
+            key=self.key(problem, which),
+            problem=problem.id,
+            text=text,
+            finish=finish,
+            tokens=tokens,
+            seconds=round(time.perf_counter() - began_s, 4),
+        )
+
+
+def open_asker(
+    model: LoadedModel, info: EngineInfo, *, infills: bool, fim: str | None, heal: bool
+) -> Asker:
+    """Return an asker of ``model``, which drafts nothing.
+
+    ``fim`` names a format of ``prompt.FIM_FORMATS``, ``None`` takes the model's own. Where nothing
+    is to be filled in, a model that could is shown the prefix without any marker, as the papers
+    do. Raises ``ModelError`` where the model cannot fill in, or not in that format.
+    """
+    settings = (info.model_id, info.backend, info.device)
+    if not infills:
+        return Asker(LocalEngine(replace(model, fim=None), info), settings)
+    if fim is not None:
+        resolved = resolve(fim, model.tokenizer)
+        model = replace(model, fim=resolved, stop_ids=model.stop_ids | resolved.stop_ids)
+    if model.fim is None:
+        raise ModelError("the model was not trained to fill in")
+    first = model.fim.format.order is FimOrder.PREFIX_FIRST
+    engine = LocalEngine(model, info)
+    return Asker(engine, (*settings, fim or ""), order="psm" if first else "spm", heal=heal)
+
+
+def ask(
+    asker: Asker, problems: Sequence[Problem], which: ProblemSet, kept: AnswerFile
+) -> Iterator[Answer]:
+    """Yield the answer to each problem, in order, asking for those that are not kept yet."""
+    for problem in problems:
+        answer = kept.get(asker.key(problem, which))
+        if answer is None:
+            answer = asker.answer(problem, which)
+            kept.add(answer)
+        yield answer
+
+
+def _read(
+    engine: Engine, request: CompletionRequest, problem: Problem
+) -> tuple[str, FinishReason, int]:
+    """Return the text up to what ends it, why it ended, and how many tokens it took."""
+    enough = CancelToken()
+    text, finish, tokens = "", FinishReason.CANCELLED, 0
+    ended = False
+    for chunk in engine.stream(request, enough):
+        if chunk.finish is not None:
+            finish = FinishReason.STOP if ended else chunk.finish
+            tokens = chunk.timings.generated_tokens if chunk.timings else 0
+        if ended:
+            continue
+        text += chunk.text
+        ends = [at for end in problem.ends if (at := text.find(end)) >= 0]
+        if ends:
+            text = text[: min(ends)]
+        # Of these sets only the first line with something in it counts.
+        if ends or (problem.expected and "\n" in text.lstrip()):
+            ended = True
+            enough.cancel()
+    return text, finish, tokens
