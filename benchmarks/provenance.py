@@ -17,7 +17,18 @@ __all__ = ["ROOT", "about", "warn_if_busy"]
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 
-_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "tokenizers", "pygls", "onnx", "gguf")
+_PACKAGES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "llama-cpp-python",
+    "optimum-onnx",
+    "numpy",
+    "tokenizers",
+    "pygls",
+    "onnx",
+    "gguf",
+)
 _QUIET_PERCENT = 10
 
 
