@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.chats import chats
 from benchmarks.edits import CASES, Case
-from benchmarks.speculation import (
+from benchmarks.speculation_report import (
     Answer,
     Comparison,
     Difference,
+    case_json,
     differing,
+    expected_table,
     first_difference,
+    quality_table,
     speed_figures,
 )
-from midfill_engine.types import Timings
+from midfill_engine.types import Role, Timings
 
 
-def answer(seconds: float, tokens: int = 10) -> Answer:
-    timings = Timings(generated_tokens=tokens)
+def answer(seconds: float, tokens: int = 10, drafted: int = 0, accepted: int = 0) -> Answer:
+    timings = Timings(generated_tokens=tokens, drafted_tokens=drafted, accepted_tokens=accepted)
     return Answer(tokens=(), text="", seconds=seconds, timings=timings)
 
 
 def test_ratios_are_of_tokens_per_second_and_the_median_of_the_rounds() -> None:
-    case = Comparison(name="one", kind="edit")
-    case.plain += [answer(2.0), answer(4.0), answer(9.0)]
+    plain = [answer(2.0), answer(4.0), answer(9.0)]
     # An answer that became shorter is not faster for that.
-    case.lookup += [answer(1.0), answer(1.0, tokens=5), answer(1.0)]
-    assert case.ratio == pytest.approx(2.0)
+    lookup = [answer(1.0), answer(1.0, tokens=5), answer(1.0)]
+    case = Comparison(name="one", kind="edit", answers={"plain": plain, "lookup": lookup})
+    assert case.ratio("lookup") == pytest.approx(2.0)
 
 
-def test_the_worst_case_is_told_with_the_others() -> None:
+def test_the_worst_case_is_told_with_the_others_for_each_way() -> None:
     cases = [
-        Comparison(name=kind, kind=kind, plain=[answer(1.0)], lookup=[answer(1 / ratio)])
+        Comparison(
+            name=kind,
+            kind=kind,
+            answers={
+                "plain": [answer(1.0)],
+                "lookup": [answer(1.0)],
+                "both": [answer(1 / ratio)],
+            },
+        )
         for kind, ratio in (("edit", 2.0), ("edit", 3.0), ("adversarial", 0.9))
     ]
-    edit, adversarial, worst = speed_figures(cases)
+    edit, adversarial, worst = speed_figures(cases, "both")
     assert (edit.key, edit.verdict) == ("edit", "met")
     assert edit.value is not None
     assert edit.value.p50 == pytest.approx(2.5)
@@ -42,6 +54,33 @@ def test_the_worst_case_is_told_with_the_others() -> None:
     assert edit.peer.p50 == 10
     assert (adversarial.key, adversarial.verdict) == ("adversarial", "")
     assert (worst.key, worst.verdict) == ("worst", "missed")
+    assert speed_figures(cases, "lookup")[0].verdict == "missed"
+
+
+def test_what_stood_is_told_for_each_kind() -> None:
+    case = Comparison(
+        name="one",
+        kind="fix",
+        answers={"plain": [answer(2.0)], "draft": [answer(1.0, tokens=12, drafted=10, accepted=8)]},
+    )
+    kind, single = quality_table([case], "draft").splitlines()[1:]
+    for line in (kind, single):
+        # Eight of twelve tokens stood in drafts, so there were four steps.
+        assert "2.40    80%    3.00       8/10/12" in line
+    assert case_json(case)["draft"] == {
+        "ratio": 2.4,
+        "generated_tokens": 12,
+        "drafted_tokens": 10,
+        "accepted_tokens": 8,
+    }
+
+
+def test_what_is_expected_follows_from_the_costs() -> None:
+    # A step of the draft model costs half a plain one, and wide steps cost no more.
+    lines = expected_table([10.0, 10.0, 10.0], 5.0).splitlines()
+    half = lines[2].split()
+    # 1.5 tokens in 15 ms, 1.75 in 20 ms.
+    assert half == ["50%", "1.00", "0.88", "1.00"]
 
 
 def test_answers_part_at_the_first_id_that_differs() -> None:
@@ -52,11 +91,12 @@ def test_answers_part_at_the_first_id_that_differs() -> None:
 
 def test_what_differs_is_counted() -> None:
     same = Comparison(name="same", kind="edit")
-    other = Comparison(name="other", kind="edit", difference=Difference(after=3, gap=0.02))
-    found = differing([same, other])
+    difference = Difference(after=3, gap=0.02)
+    other = Comparison(name="other", kind="edit", differences={"both": difference})
+    found = differing([same, other], "both")
     assert (found["answers"], found["differing"], found["largest_gap"]) == (2, 1, 0.02)
     assert found["where"] == {"other": {"after": 3, "gap": 0.02}}
-    assert differing([same])["largest_gap"] is None
+    assert differing([same, other], "lookup")["largest_gap"] is None
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
@@ -84,3 +124,15 @@ def test_there_are_enough_cases() -> None:
     assert kinds.count("edit") >= 8
     assert kinds.count("adversarial") >= 3
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_questions_are_about_code_and_mistakes_are_in_it() -> None:
+    asked = list(chats(100))
+    assert [kind for _, kind, _ in asked].count("explain") == 5
+    for (_, _, explain), (_, kind, fix) in zip(asked[::2], asked[1::2], strict=True):
+        assert kind == "fix"
+        right, wrong = explain.messages[-1].text, fix.messages[-1].text
+        assert fix.messages[0].role is Role.SYSTEM
+        code = [text.partition("```")[2] for text in (right, wrong)]
+        assert code[0] != code[1]
+        assert len(code[0].splitlines()) > 20
