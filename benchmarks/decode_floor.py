@@ -23,11 +23,12 @@ from benchmarks.engine_speed import CONTEXT_TOKENS, OurSpeed, rounds
 from benchmarks.provenance import about, warn_if_busy
 from benchmarks.report import Figure, Goal, as_json, json_line, spread, table, write_json
 from midfill_engine.backends.onnx_backend import OnnxBackend
-from midfill_engine.loading import choose_model, is_current
 from midfill_engine.machine import probe_machine
 from midfill_engine.onnx.convert import OnnxManifest
 from midfill_engine.options import EngineOptions
-from midfill_engine.registry import MODELS
+from midfill_engine.registry import EMBEDDED_MODELS
+from midfill_engine.runtimes import find_runtime
+from midfill_engine.select import choose_model
 from midfill_engine.store import ModelStore
 
 __all__ = ["ReadSpeed", "main", "step_bytes"]
@@ -87,10 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     warn_if_busy(machine)
     store = ModelStore()
     found: dict[str, object] = {}
-    for model_id in args.model or [spec.id for spec in MODELS]:
-        chosen = choose_model(EngineOptions(model=model_id), store)
-        folder = store.conversion_dir(model_id, chosen.layout)
-        if not is_current(folder, chosen):
+    for model_id in args.model or [spec.id for spec in EMBEDDED_MODELS]:
+        chosen = choose_model(EngineOptions(model=model_id, backend="onnx", device="cpu"), store)
+        folder = find_runtime(chosen.runtime).prepared(chosen, store)
+        if folder is None:
             print(f"{model_id} is not ready: midfill models pull {model_id}", file=sys.stderr)
             continue
         figures = _measure(folder, model_id, args.threads, args.rounds)

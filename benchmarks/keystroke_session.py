@@ -23,9 +23,10 @@ from benchmarks.replay import PacedKeystroke, Played, Typist, play
 from benchmarks.server_session import peak_resident_bytes
 from benchmarks.typing_scripts import Script, code_sources, line_scripts
 from midfill_engine.cancel import CancelToken
-from midfill_engine.loading import choose_model, prepare
+from midfill_engine.loading import prepare
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import silent
+from midfill_engine.select import choose_model
 from midfill_engine.store import ModelStore
 from midfill_engine.tokenizer import load_tokenizer
 

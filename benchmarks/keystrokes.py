@@ -35,7 +35,7 @@ from benchmarks.typing_scripts import (
 )
 from midfill_engine.errors import MidfillError
 from midfill_engine.machine import probe_machine
-from midfill_engine.registry import MODELS
+from midfill_engine.registry import EMBEDDED_MODELS
 
 __all__ = ["TARGETS", "main"]
 
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         machine = about(peer_version=build_name(peer.program) if peer else None)
         warn_if_busy(machine)
         plan = _plan(args)
-        for model_id in args.model or [spec.id for spec in MODELS]:
+        for model_id in args.model or [spec.id for spec in EMBEDDED_MODELS]:
             report.label = model_id
             targets = TARGETS.get(model_id, {})
             measured = measure(

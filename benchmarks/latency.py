@@ -33,11 +33,13 @@ from benchmarks.report import (
 from benchmarks.server_session import ServerFailedError, ServerRun, measure_server
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import MidfillError
-from midfill_engine.loading import ChosenModel, choose_model, prepare, prompt_tokens_for
+from midfill_engine.loading import prepare, prompt_tokens_for
 from midfill_engine.machine import probe_machine
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import silent
-from midfill_engine.registry import MODELS
+from midfill_engine.registry import EMBEDDED_MODELS
+from midfill_engine.runtimes import ChosenModel
+from midfill_engine.select import choose_model
 from midfill_engine.speed import load_speed
 from midfill_engine.store import ModelStore
 
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             machine = about(peer_version=peer.version if peer else None)
             warn_if_busy(machine)
             found: dict[str, object] = {}
-            for model_id in args.model or [spec.id for spec in MODELS]:
+            for model_id in args.model or [spec.id for spec in EMBEDDED_MODELS]:
                 report.label = model_id
                 chosen = choose_model(EngineOptions(model=model_id, weights=args.weights), store)
                 figures = _measure(chosen, store, peer, args, report)
