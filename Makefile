@@ -2,6 +2,10 @@
 
 VENV ?= .venv
 TEST_MODEL := qwen2.5-coder-0.5b
+# They skip themselves where their libraries are not installed.
+REFERENCE_TESTS := $(wildcard tests/engine/test_torch_*.py) $(addprefix tests/engine/, \
+	test_exactness.py test_half_precision.py test_chat_templates.py test_llama_backend.py \
+	test_export.py test_runtimes.py) tests/test_gpu_benchmark.py
 
 # The first of these that is Python 3.11 or newer makes the environment; PYTHON=… overrides.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -15,7 +19,8 @@ BIN := $(VENV)/bin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-reference lint format model bench bench-keystrokes clean
+.PHONY: help demo test test-fast test-reference lint format model bench bench-keystrokes \
+	bench-quality bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +37,8 @@ test: $(VENV)/.dev model ## Run all tests, with the real small model
 test-fast: $(VENV)/.dev ## Run the tests that need no model (under a minute)
 	$(BIN)/python -m pytest -n 2 -m "not e2e and not slow" $(ARGS)
 
-test-reference: $(VENV)/.reference ## Compare the engine with transformers on tiny models (needs torch)
-	$(BIN)/python -m pytest tests/engine/test_exactness.py $(ARGS)
+test-reference: $(VENV)/.reference ## Test what needs PyTorch, llama.cpp or optimum: tiny models against transformers
+	$(BIN)/python -m pytest -n 2 $(REFERENCE_TESTS) $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
@@ -58,6 +63,13 @@ bench-keystrokes: $(VENV)/.bench ## Type into the server and into llama.vim's (L
 	$(BIN)/python -m benchmarks.keystrokes $(if $(LLAMA_SERVER),--llama-server $(LLAMA_SERVER)) \
 		$(if $(DATA),--data $(DATA)) --json benchmarks/results/keystrokes.json \
 		--plot benchmarks/results/keystrokes.png $(ARGS)
+
+bench-quality: $(VENV)/.dev ## HumanEval, MBPP and infilling (MODEL=id, DATA=dir, ARGS="--set humaneval:40")
+	$(BIN)/python -m benchmarks.humaneval --model $(or $(MODEL),qwen2.5-coder-0.5b) --download \
+		$(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench-gpu: $(VENV)/.reference ## Measure a CUDA GPU with weights in Code Llama's shapes (ARGS="--part decode")
+	$(BIN)/python -m benchmarks.gpu --json benchmarks/results/gpu.json $(ARGS)
 
 clean: ## Delete the environment and what tools left (models stay)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
@@ -87,6 +99,6 @@ $(VENV)/.bench: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.reference: $(VENV)/.dev
-	@echo "Installing torch and transformers, which only the reference tests need"
-	@$(BIN)/python -m pip install --quiet --group reference
+	@echo "Installing PyTorch, transformers and optimum, and compiling llama.cpp (7 minutes on 2 cores)"
+	@$(BIN)/python -m pip install --progress-bar on --group reference | grep -v "already satisfied" || true
 	@touch $@
