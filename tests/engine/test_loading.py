@@ -19,12 +19,18 @@ import pytest
 from tiny_files import mixed_types, model_spec, write_gguf
 from tiny_models import TinyModel, tiny_model
 
-from midfill_engine import loading
+from midfill_engine import drafting, loading
 from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import NoDraft
 from midfill_engine.decode.lookup import LookupDrafter
 from midfill_engine.engine import Engine
-from midfill_engine.errors import DiskFullError, ModelMissingError, WorkCancelledError
+from midfill_engine.errors import (
+    DiskFullError,
+    ModelError,
+    ModelMissingError,
+    UnknownModelError,
+    WorkCancelledError,
+)
 from midfill_engine.loading import (
     drafter_for,
     load_model,
@@ -44,7 +50,7 @@ from midfill_engine.runtimes import ChosenModel
 from midfill_engine.select import memory_needed
 from midfill_engine.speed import Speed
 from midfill_engine.store import ModelStore
-from midfill_engine.types import EngineInfo
+from midfill_engine.types import CompletionRequest, EngineInfo
 
 
 class Reports:
@@ -458,3 +464,60 @@ def test_a_gpu_computes_longer_chunks() -> None:
 def test_a_chunk_takes_about_a_quarter_of_a_second(tokens_per_s: float, expected: int) -> None:
     speed = Speed(prefill_tokens_per_s=tokens_per_s, step_ms=1.0, machine="")
     assert prefill_chunk_for(speed) == expected
+
+
+REQUEST = CompletionRequest(prefix="def add(a, b):\n    return ", suffix="\n", max_tokens=40)
+
+
+def text_of(engine: Engine) -> str:
+    return "".join(chunk.text for chunk in engine.stream(REQUEST, CancelToken()))
+
+
+def opened(
+    chosen: ChosenModel, store: ModelStore, *, beside: LocalEngine | None = None, draft: str
+) -> LocalEngine:
+    options = EngineOptions(home=store.home, threads=1, draft=draft, prompt_tokens=64)
+    return open_chosen(chosen, store, options, silent, CancelToken(), beside=beside)
+
+
+def test_the_stand_in_drafts_for_the_better_model_and_changes_no_token(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smaller = beside_a_smaller_one(chosen, store, tmp_path, monkeypatch)
+    alone = opened(chosen, store, draft="never")
+    small = opened(smaller, store, draft="never")
+    both = opened(chosen, store, beside=small, draft="auto")
+    assert (alone.drafts_beside, both.drafts_beside) == (False, True)
+    assert text_of(both) == text_of(alone)
+    assert text_of(small)
+    # The one that drafts belongs to somebody else.
+    both.close()
+    assert text_of(small)
+    assert not opened(chosen, store, beside=small, draft="never").drafts_beside
+
+
+def test_a_model_that_was_named_drafts_and_goes_with_the_engine(
+    chosen: ChosenModel, store: ModelStore, tmp_path: Path
+) -> None:
+    path = write_gguf(tiny_model("llama"), tmp_path / "draft.gguf", mixed_types)
+    alone, drafted = (opened(chosen, store, draft=name) for name in ("never", str(path)))
+    assert text_of(drafted) == text_of(alone)
+    assert not drafted.drafts_beside
+    companion = drafted._companion
+    assert companion is not None
+    drafted.close()
+    with pytest.raises(ValueError, match="closed"):
+        companion.backend.forward([1], companion.backend.new_cache(4), 1)
+
+
+def test_a_model_that_cannot_draft_is_refused_with_the_reason(
+    chosen: ChosenModel, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UnknownModelError, match="there is no model 'nothing-of-the-kind'"):
+        opened(chosen, store, draft="nothing-of-the-kind")
+    monkeypatch.setattr(drafting, "check_pair", lambda target, draft: "token 3 differs")
+    small = opened(chosen, store, draft="never")
+    # Unasked it is only left out.
+    assert not opened(chosen, store, beside=small, draft="auto").drafts_beside
+    with pytest.raises(ModelError, match="cannot draft for the other: token 3 differs"):
+        drafting.draft_model(small.model, small.model)
