@@ -121,7 +121,7 @@ def _models() -> list[ModelSpec]:
 
 def page() -> str:
     """Return the whole page in Markdown."""
-    parts = (_introduction, _choice, _floors, _memory, _measured)
+    parts = (_introduction, _choice, _floors, _memory, _measured, _compared)
     return "\n".join(line for part in parts for line in [*part(), ""])
 
 
@@ -218,6 +218,27 @@ def _measured() -> Iterator[str]:
             f"| {figures['first_answer']['value']['p50']:.1f} s "
             f"| {figures['peak_memory']['value']['p50']:.1f} GB |"
         )
+
+
+def _compared() -> Iterator[str]:
+    """Quote the comparison of runtimes, of which each but the first is told as a ratio."""
+    found = json.loads((_RESULTS / "backends.json").read_text(encoding="utf-8"))
+    versions = found["versions"]
+    yield "The runtimes on the same machine, in one run (`benchmarks/results/backends.json`,"
+    yield f"llama-cpp-python {versions['llama-cpp-python']}):"
+    yield ""
+    yield "| model | backend | prefill | a step | a step of 4 tokens |"
+    yield "|---|---|---|---|---|"
+    for model_id, figures in found["figures"].items():
+        for name in ("onnx", "llama"):
+            prefill, step, wide = (
+                figures[f"{name}.{key}"].get("ours", figures[f"{name}.{key}"]["value"])["p50"]
+                for key in ("prefill_tokens_per_s", "step_1_ms", "step_4_ms")
+            )
+            yield (
+                f"| `{model_id}` | {name} | {prefill:.0f} tokens/s "
+                f"| {step:.1f} ms | {wide:.1f} ms |"
+            )
 
 
 def main() -> None:
