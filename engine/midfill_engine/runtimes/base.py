@@ -21,6 +21,7 @@ __all__ = [
     "Layout",
     "Opened",
     "Opening",
+    "RunsAsItIs",
     "Runtime",
     "conversion_folder",
     "fetched",
@@ -109,6 +110,26 @@ class Runtime(Protocol):
     def open(self, prepared: Path, chosen: ChosenModel, opening: Opening) -> Opened:
         """Load it. Raises ``OutOfMemoryError`` where the device has no room after all."""
         ...
+
+
+class RunsAsItIs:
+    """The part of a runtime that makes nothing of a model's files but fetches them."""
+
+    def prepared(self, chosen: ChosenModel, store: ModelStore) -> Path | None:
+        """Return the files, if they are here."""
+        return store.model_path(chosen.spec)
+
+    def prepare(
+        self,
+        chosen: ChosenModel,
+        store: ModelStore,
+        *,
+        download: bool,
+        progress: ProgressSink,
+        cancel: CancelToken,
+    ) -> Path:
+        """Fetch the files where they are missing."""
+        return fetched(chosen.spec, store, download=download, progress=progress, cancel=cancel)
 
 
 def conversion_folder(chosen: ChosenModel, store: ModelStore) -> Path:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import BackendUnavailableError
-from midfill_engine.progress import ProgressSink
 from midfill_engine.registry import ModelSpec
-from midfill_engine.runtimes.base import ChosenModel, Device, Layout, Opened, Opening, fetched
+from midfill_engine.runtimes.base import (
+    ChosenModel,
+    Device,
+    Layout,
+    Opened,
+    Opening,
+    RunsAsItIs,
+)
 from midfill_engine.runtimes.layouts import llama_layouts
-from midfill_engine.store import ModelStore
 
 __all__ = ["LlamaRuntime"]
 
 _BYTES_PER_VALUE = 2
 
 
-class LlamaRuntime:
+class LlamaRuntime(RunsAsItIs):
     """Loads a GGUF file with the weights that it has."""
 
     def layouts(self, spec: ModelSpec, device: Device) -> tuple[Layout, ...]:
@@ -32,22 +36,6 @@ class LlamaRuntime:
                 "this build of llama.cpp drives no GPU; its documentation says how to build one"
             )
         return llama_layouts(spec, device)
-
-    def prepared(self, chosen: ChosenModel, store: ModelStore) -> Path | None:
-        """Return the file, if it is here: nothing is made of it."""
-        return store.model_path(chosen.spec)
-
-    def prepare(
-        self,
-        chosen: ChosenModel,
-        store: ModelStore,
-        *,
-        download: bool,
-        progress: ProgressSink,
-        cancel: CancelToken,
-    ) -> Path:
-        """Fetch the file where it is missing."""
-        return fetched(chosen.spec, store, download=download, progress=progress, cancel=cancel)
 
     def open(self, prepared: Path, chosen: ChosenModel, opening: Opening) -> Opened:
         """Load the file."""

@@ -6,18 +6,22 @@ import importlib.util
 from pathlib import Path
 from typing import cast
 
-from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import BackendUnavailableError
-from midfill_engine.progress import ProgressSink
 from midfill_engine.registry import ModelSpec
-from midfill_engine.runtimes.base import ChosenModel, Device, Layout, Opened, Opening, fetched
+from midfill_engine.runtimes.base import (
+    ChosenModel,
+    Device,
+    Layout,
+    Opened,
+    Opening,
+    RunsAsItIs,
+)
 from midfill_engine.runtimes.layouts import torch_layouts
-from midfill_engine.store import ModelStore
 
 __all__ = ["TorchRuntime"]
 
 
-class TorchRuntime:
+class TorchRuntime(RunsAsItIs):
     """One ``nn.Module`` per architecture, its weights quantised while they are loaded."""
 
     def layouts(self, spec: ModelSpec, device: Device) -> tuple[Layout, ...]:
@@ -27,22 +31,6 @@ class TorchRuntime:
                 "torch is not installed. Run: pip install 'midfill[torch]'"
             )
         return torch_layouts(spec, device)
-
-    def prepared(self, chosen: ChosenModel, store: ModelStore) -> Path | None:
-        """Return the model's files, if they are here: they are quantised while they are read."""
-        return store.model_path(chosen.spec)
-
-    def prepare(
-        self,
-        chosen: ChosenModel,
-        store: ModelStore,
-        *,
-        download: bool,
-        progress: ProgressSink,
-        cancel: CancelToken,
-    ) -> Path:
-        """Fetch the files where they are missing."""
-        return fetched(chosen.spec, store, download=download, progress=progress, cancel=cancel)
 
     def open(self, prepared: Path, chosen: ChosenModel, opening: Opening) -> Opened:
         """Read the weights onto the device, a tensor at a time."""
