@@ -179,8 +179,8 @@ def _form(
     free = available_bytes(device, machine)
     try:
         layouts = _named(find_runtime(runtime).layouts(spec, device), options.weights, runtime)
-        *wider, narrowest = layouts
-        layout = next((one for one in wider if _fits(spec, one, free)), narrowest)
+        narrowest = min(layouts, key=lambda one: one.footprint.weights_bytes)
+        layout = next((one for one in layouts if _fits(spec, one, free)), narrowest)
         _plan(spec, layout, free)
     except MidfillError as error:
         return Form(runtime=runtime, device=device, error=error)
