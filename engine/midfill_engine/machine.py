@@ -39,7 +39,8 @@ class Machine:
     @property
     def fingerprint(self) -> str:
         """Names what a measured speed depends on."""
-        return f"{self.processor}, {self.cores} cores, {self.system}"
+        parts = (self.processor, f"{self.cores} cores", self.system, *self.accelerators)
+        return ", ".join(parts)
 
     @property
     def has_gpu(self) -> bool:
