@@ -21,7 +21,7 @@ from midfill_engine.local import LoadedModel, LocalEngine
 from midfill_engine.local_models import resolve_model
 from midfill_engine.machine import BUSY_PERCENT, probe_machine, watch_processor
 from midfill_engine.options import EngineOptions
-from midfill_engine.plan import MemoryPlan, plan_memory
+from midfill_engine.plan import LEAST_CONTEXT_TOKENS, MemoryPlan, plan_memory
 from midfill_engine.progress import Progress, ProgressSink
 from midfill_engine.prompt import resolve, resolve_chat
 from midfill_engine.registry import MODELS, Capability
@@ -275,13 +275,24 @@ def _loaded(
 
 
 def plan_for(chosen: ChosenModel, options: EngineOptions) -> MemoryPlan:
-    """Return how much context ``chosen`` gets; ``OutOfMemoryError`` where it does not fit."""
-    return plan_memory(
-        chosen.spec.id,
-        footprint_of(chosen),
-        wanted_tokens=min(options.context_tokens, chosen.spec.reach_tokens),
-        available_bytes=available_bytes(chosen.device, probe_machine()),
-    )
+    """Return how much context ``chosen`` gets; ``OutOfMemoryError`` where it does not fit.
+
+    A small model that is used for want of memory is tried with little context all the same.
+    """
+    need = footprint_of(chosen)
+    wanted_tokens = min(options.context_tokens, chosen.spec.reach_tokens)
+    free = available_bytes(chosen.device, probe_machine())
+    try:
+        return plan_memory(chosen.spec.id, need, wanted_tokens=wanted_tokens, available_bytes=free)
+    except OutOfMemoryError:
+        if chosen.device == "gpu" or not chosen.spec.embedded:
+            raise
+        return MemoryPlan(
+            footprint=need,
+            context_tokens=min(LEAST_CONTEXT_TOKENS, wanted_tokens),
+            available_bytes=free,
+            wanted_tokens=wanted_tokens,
+        )
 
 
 def prepare(

@@ -103,9 +103,13 @@ def choose_model(
     )
     spec = resolve_model(options.model)
     best, objections = _best_form(spec, situation)
-    if best is None:
+    chosen = best.chosen if best is not None else None
+    if chosen is None and spec.embedded:
+        # The small ones are tried anyway: a computer that is short of memory pages others out.
+        chosen = _regardless(spec, situation)
+    if chosen is None:
         raise _refusal(objections, situation)
-    return replace(best.chosen, reason="named in the settings")
+    return replace(chosen, reason="named in the settings")
 
 
 def recommend(

@@ -28,6 +28,7 @@ from midfill_engine.errors import (
     DiskFullError,
     ModelError,
     ModelMissingError,
+    OutOfMemoryError,
     UnknownModelError,
     WorkCancelledError,
 )
@@ -36,6 +37,7 @@ from midfill_engine.loading import (
     load_model,
     open_chosen,
     open_engine,
+    plan_for,
     prefill_chunk_for,
     prepare,
     prompt_tokens_for,
@@ -453,6 +455,18 @@ def test_notes_without_wide_steps_are_made_anew(chosen: ChosenModel, store: Mode
 def test_prompts_are_as_long_as_the_machine_affords(tokens_per_s: float, expected: int) -> None:
     speed = Speed(prefill_tokens_per_s=tokens_per_s, step_ms=1.0, machine="")
     assert prompt_tokens_for(speed) == expected
+
+
+def test_without_memory_a_small_model_gets_little_context_and_others_none(
+    chosen: ChosenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poor = replace(probe_machine(), available_bytes=200_000_000)
+    monkeypatch.setattr(loading, "probe_machine", lambda: poor)
+    options = EngineOptions(context_tokens=300)
+    with pytest.raises(OutOfMemoryError, match=r"tiny needs 0\.3 GB of memory, 0\.2 GB are free"):
+        plan_for(chosen, options)
+    embedded = replace(chosen, spec=replace(chosen.spec, embedded=True))
+    assert plan_for(embedded, options).context_tokens == 300
 
 
 def test_a_gpu_computes_longer_chunks() -> None:

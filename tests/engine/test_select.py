@@ -239,6 +239,11 @@ def test_choosing_by_name(store: ModelStore) -> None:
         choose_model(EngineOptions(model=SMALL, backend="tensorflow"), store)
 
 
+def test_a_small_model_that_was_named_is_tried_with_little_memory(store: ModelStore) -> None:
+    chosen = choose_model(EngineOptions(model=SMALL), store, machine=machine(5e8))
+    assert (chosen.spec.id, chosen.layout) == (SMALL, "int8")
+
+
 def test_a_named_model_that_is_too_large_is_refused_with_what_would_fit(
     store: ModelStore,
 ) -> None:
