@@ -8,12 +8,10 @@ from pathlib import Path
 
 from midfill_engine.backends.base import Backend
 from midfill_engine.cancel import CancelToken
-from midfill_engine.decode.draft_model import DraftModel
 from midfill_engine.drafting import draft_model, drafter_for, own_draft
 from midfill_engine.engine import Engine
 from midfill_engine.errors import (
     BackendUnavailableError,
-    ModelError,
     ModelMissingError,
     OutOfMemoryError,
 )
@@ -159,11 +157,11 @@ def open_chosen(
         device=chosen.device,
         reason=chosen.reason,
     )
-    companion = _companion(chosen, store, options, progress, cancel)
-    if companion is not None:
-        draft = draft_model(model, companion)
+    if beside is not None and options.draft == beside.info.model_id:
+        companion, draft = None, draft_model(model, beside.model, beside.sequences)
     else:
-        draft = _draft_of(beside, model, options)
+        companion = _companion(chosen, store, options, progress, cancel)
+        draft = draft_model(model, companion) if companion is not None else None
     return LocalEngine(
         model,
         info,
@@ -182,8 +180,8 @@ def _companion(
 ) -> LoadedModel | None:
     """Load the model that drafts for ``chosen``, where one was named or there is a GPU for it.
 
-    On two cores writing a draft takes nearly half of what it saves: there only a model that is
-    loaded anyway drafts, unasked.
+    On two cores a model a third as large saved no more than lookup alone (measured, see
+    ``benchmarks/LOG.md``), so there none drafts unasked.
     """
     if options.draft == "never" or (options.draft == "auto" and chosen.device == "cpu"):
         return None
@@ -207,18 +205,6 @@ def _companion(
         if not own:
             raise
         # Nobody asked for it, and it is no reason to do without the model itself.
-        return None
-
-
-def _draft_of(
-    beside: LocalEngine | None, model: LoadedModel, options: EngineOptions
-) -> DraftModel | None:
-    """Return the stand-in as a draft model, if both speak of the same tokens."""
-    if beside is None or options.draft != "auto":
-        return None
-    try:
-        return draft_model(model, beside.model, beside.sequences)
-    except ModelError:
         return None
 
 

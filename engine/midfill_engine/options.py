@@ -18,14 +18,14 @@ class EngineOptions:
     installed and able, or one that was measured to be clearly faster. ``device``: ``"cpu"``,
     ``"gpu"``, or ``"auto"`` for a GPU where there is one. ``weights``: layout of the weights,
     ``"auto"`` for the one that was best for the model by measured speed and quality, or the widest
-    that fits. ``draft``: a smaller model that guesses for the chosen one: an id, ``"auto"`` (the
-    model's own, if it is installed and pays) or ``"never"``. ``threads=None`` takes the physical
-    cores. ``context_tokens`` bounds prompt plus answer; ``prompt_tokens=None`` takes the model's
-    default. ``download`` allows fetching a missing model. ``cache_mb`` bounds the memory for what
-    was computed of several places. ``stand_in`` says when a smaller model that is ready on disk
-    answers: ``"loading"`` until the chosen one is loaded, ``"always"`` also where that one's
-    prompt would take long to compute, ``"auto"``: ``"always"`` where there is plenty of memory,
-    ``"loading"`` elsewhere, or ``"never"``.
+    that fits. ``draft``: a smaller model that guesses for the chosen one: an id, ``"never"``, or
+    ``"auto"``: on a GPU, the smallest of its family that is installed and fits. ``threads=None``
+    takes the physical cores. ``context_tokens`` bounds prompt plus answer; ``prompt_tokens=None``
+    takes the model's default. ``download`` allows fetching a missing model. ``cache_mb`` bounds the
+    memory for what was computed of several places. ``stand_in`` says when a smaller model that is
+    ready on disk answers: ``"loading"`` until the chosen one is loaded, ``"always"`` also where
+    that one's prompt would take long to compute, ``"auto"``: ``"always"`` where there is plenty of
+    memory, ``"loading"`` elsewhere, or ``"never"``.
     """
 
     model: str = "auto"

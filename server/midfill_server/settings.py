@@ -85,8 +85,8 @@ class EngineSettings:
     )
     draft: str = _setting(
         "auto",
-        "A smaller model that guesses what the model then checks: an id, `auto`: the model's own "
-        "if it is installed and pays, or `never`.",
+        "A smaller model that guesses what the model then checks: an id, `never`, or `auto`: on a "
+        "GPU, the smallest of its family that is installed and fits; on a processor, none.",
     )
     weights: str = _setting(
         "auto",

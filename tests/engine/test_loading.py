@@ -500,14 +500,16 @@ def test_the_stand_in_drafts_for_the_better_model_and_changes_no_token(
     smaller = beside_a_smaller_one(chosen, store, tmp_path, monkeypatch)
     alone = opened(chosen, store, draft="never")
     small = opened(smaller, store, draft="never")
-    both = opened(chosen, store, beside=small, draft="auto")
+    both = opened(chosen, store, beside=small, draft="smaller")
     assert (alone.drafts_beside, both.drafts_beside) == (False, True)
     assert text_of(both) == text_of(alone)
     assert text_of(small)
     # The one that drafts belongs to somebody else.
     both.close()
     assert text_of(small)
-    assert not opened(chosen, store, beside=small, draft="never").drafts_beside
+    # Unasked nothing drafts on a processor.
+    for draft in ("never", "auto"):
+        assert not opened(chosen, store, beside=small, draft=draft).drafts_beside
 
 
 def test_a_model_that_was_named_drafts_and_goes_with_the_engine(
@@ -531,7 +533,5 @@ def test_a_model_that_cannot_draft_is_refused_with_the_reason(
         opened(chosen, store, draft="nothing-of-the-kind")
     monkeypatch.setattr(drafting, "check_pair", lambda target, draft: "token 3 differs")
     small = opened(chosen, store, draft="never")
-    # Unasked it is only left out.
-    assert not opened(chosen, store, beside=small, draft="auto").drafts_beside
     with pytest.raises(ModelError, match="cannot draft for the other: token 3 differs"):
-        drafting.draft_model(small.model, small.model)
+        opened(chosen, store, beside=small, draft=small.info.model_id)
