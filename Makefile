@@ -99,6 +99,9 @@ $(VENV)/.bench: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.reference: $(VENV)/.dev
-	@echo "Installing PyTorch, transformers and optimum, and compiling llama.cpp (7 minutes on 2 cores)"
-	@$(BIN)/python -m pip install --progress-bar on --group reference | grep -v "already satisfied" || true
+	@echo "Installing PyTorch, transformers and optimum"
+	@$(BIN)/python -m pip install --quiet --group reference
+	@echo "Compiling llama.cpp (7 minutes on 2 cores)"
+	@$(BIN)/python -m pip install --quiet --editable ".[llama]" || \
+		echo "llama.cpp could not be compiled (is there a C++ compiler?): its tests will be skipped."
 	@touch $@
