@@ -133,12 +133,14 @@ def code_sources(seed: int) -> Iterator[Source]:
         for folder in found.submodule_search_locations or () if found else ():
             python += _python_files(Path(folder), package, deep=True)
     chance.shuffle(python)
-    for number, (path, name) in enumerate(python):
+    yielded = 0
+    for path, name in python:
         source = _read(path, name)
         if source.text.count("\n") in _FILE_LINES and source.text.isascii():
-            if number % 3 == 0 and samples:
-                yield samples.pop(0)
             yield source
+            yielded += 1
+            if yielded % 2 == 0 and samples:
+                yield samples.pop(0)
 
 
 def line_scripts(
