@@ -3,9 +3,10 @@
 VENV ?= .venv
 TEST_MODEL := qwen2.5-coder-0.5b
 # They skip themselves where their libraries are not installed.
-REFERENCE_TESTS := $(wildcard tests/engine/test_torch_*.py) $(addprefix tests/engine/, \
-	test_exactness.py test_half_precision.py test_chat_templates.py test_llama_backend.py \
-	test_export.py test_runtimes.py) tests/test_gpu_benchmark.py
+LARGE_TESTS := $(wildcard tests/engine/test_torch_*.py) $(addprefix tests/engine/, \
+	test_llama_backend.py test_export.py) tests/test_gpu_benchmark.py
+REFERENCE_TESTS := $(LARGE_TESTS) $(addprefix tests/engine/, test_exactness.py \
+	test_half_precision.py test_chat_templates.py test_runtimes.py)
 
 # The first of these that is Python 3.11 or newer makes the environment; PYTHON=… overrides.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -34,8 +35,8 @@ test: $(VENV)/.dev model ## Run all tests, with the real small model
 	@# One after the other: each worker would load a model of its own.
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
-test-fast: $(VENV)/.dev ## Run the tests that need no model (under a minute)
-	$(BIN)/python -m pytest -n 2 -m "not e2e and not slow" $(ARGS)
+test-fast: $(VENV)/.dev ## Run the tests that need no model and no large library (1.5 minutes on 2 cores)
+	$(BIN)/python -m pytest -n 2 -m "not e2e and not slow" $(addprefix --ignore=,$(LARGE_TESTS)) $(ARGS)
 
 test-reference: $(VENV)/.reference ## Test what needs PyTorch, llama.cpp or optimum: tiny models against transformers
 	$(BIN)/python -m pytest -n 2 $(REFERENCE_TESTS) $(ARGS)
