@@ -12,7 +12,6 @@ from pathlib import Path
 __all__ = [
     "BUSY_PERCENT",
     "Machine",
-    "accelerator_memory",
     "probe_machine",
     "read_bandwidth",
     "watch_processor",
@@ -27,7 +26,10 @@ _DRIVER_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """``memory_bytes`` is installed, ``available_bytes`` what could be used now."""
+    """``memory_bytes`` is installed, ``available_bytes`` what could be used now.
+
+    ``accelerator_bytes`` is what is free on the first accelerator; ``None`` where none tells.
+    """
 
     processor: str
     system: str
@@ -35,6 +37,7 @@ class Machine:
     memory_bytes: int
     available_bytes: int
     accelerators: tuple[str, ...]
+    accelerator_bytes: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -49,31 +52,21 @@ class Machine:
 
 
 def probe_machine() -> Machine:
-    """Look at the machine; takes a few milliseconds."""
+    """Look at the machine; takes a few milliseconds, and longer where a driver is asked."""
     import psutil
 
     memory = psutil.virtual_memory()
     limit_bytes = _cgroup_limit_bytes()
+    accelerators = _accelerators()
     return Machine(
         processor=_processor_name(),
         system=f"{platform.system()} {platform.machine()}",
         cores=_usable_cores(),
         memory_bytes=min(memory.total, limit_bytes or memory.total),
         available_bytes=min(memory.available, limit_bytes or memory.available),
-        accelerators=_accelerators(),
+        accelerators=accelerators,
+        accelerator_bytes=_accelerator_bytes() if accelerators else None,
     )
-
-
-def accelerator_memory() -> int | None:
-    """Return the free memory of the first NVIDIA device in bytes; ``None``: no driver tells."""
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run(
-            command, capture_output=True, text=True, timeout=_DRIVER_S, check=True
-        )
-        return int(said.stdout.splitlines()[0]) * 1024 * 1024
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
 
 
 def watch_processor() -> float:
@@ -139,3 +132,15 @@ def _accelerators() -> tuple[str, ...]:
             continue
         found += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
     return tuple(found)
+
+
+def _accelerator_bytes() -> int | None:
+    """Return the free memory of the first NVIDIA device in bytes; ``None``: no driver tells."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(
+            command, capture_output=True, text=True, timeout=_DRIVER_S, check=True
+        )
+        return int(said.stdout.splitlines()[0]) * 1024 * 1024
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from midfill_engine.errors import MidfillError, ModelError, OutOfMemoryError
 from midfill_engine.estimate import Estimate, predicted_speed
 from midfill_engine.local_models import resolve_model
-from midfill_engine.machine import (
-    Machine,
-    accelerator_memory,
-    probe_machine,
-    read_bandwidth,
-)
+from midfill_engine.machine import Machine, probe_machine, read_bandwidth
 from midfill_engine.options import EngineOptions
 from midfill_engine.plan import LEAST_CONTEXT_TOKENS, Footprint, plan_memory
 from midfill_engine.registry import MODELS, Capability, ModelSpec
@@ -84,23 +80,21 @@ def choose_model(
     cores read from memory. Raises ``UnknownModelError``, ``BackendUnavailableError`` and
     ``OutOfMemoryError`` for what was named and cannot be had here.
     """
+    situation = _situation(options, store, machine, bandwidth_of)
     if options.model == "auto":
-        chosen = recommend(options, store, machine=machine, bandwidth_of=bandwidth_of)
-        if store.model_path(chosen.spec) is None and not options.download:
-            here = _recommend(options, store, machine, bandwidth_of, only_installed=True)
-            if here is not None:
-                reason = (
-                    f"the best one that is installed; {chosen.spec.id} would suit this machine "
-                    f"better: midfill models pull {chosen.spec.id}"
-                )
-                return replace(here, reason=reason)
+        chosen = _best_of(_considered(store), situation)
+        installed = [
+            spec
+            for spec in _considered(store, only_installed=True)
+            if _regardless(spec, situation) is not None
+        ]
+        if installed and store.model_path(chosen.spec) is None and not options.download:
+            reason = (
+                f"the best one that is installed; {chosen.spec.id} would suit this machine "
+                f"better: midfill models pull {chosen.spec.id}"
+            )
+            return replace(_best_of(installed, situation), reason=reason)
         return chosen
-    situation = _Situation(
-        options=options,
-        store=store,
-        machine=machine or probe_machine(),
-        bandwidth_of=bandwidth_of,
-    )
     spec = resolve_model(options.model)
     best, objections = _best_form(spec, situation)
     chosen = best.chosen if best is not None else None
@@ -123,31 +117,32 @@ def recommend(
 
     Takes about 0.1 s where nothing was measured yet.
     """
-    chosen = _recommend(options, store, machine, bandwidth_of, only_installed=False)
-    if chosen is not None:
-        return chosen
-    smallest = min(filter(_may_be_fetched, MODELS), key=lambda spec: spec.rank)
-    raise MidfillError(f"no backend here can run {smallest.id}; see midfill doctor")
+    return _best_of(_considered(store), _situation(options, store, machine, bandwidth_of))
 
 
-def _recommend(
+def _situation(
     options: EngineOptions,
     store: ModelStore,
     machine: Machine | None,
     bandwidth_of: Callable[[int], float],
-    *,
-    only_installed: bool,
-) -> ChosenModel | None:
-    situation = _Situation(
+) -> _Situation:
+    return _Situation(
         options=options,
         store=store,
         machine=machine or probe_machine(),
-        bandwidth_of=_once(bandwidth_of),
+        bandwidth_of=cache(bandwidth_of),
     )
+
+
+def _best_of(specs: Sequence[ModelSpec], situation: _Situation) -> ChosenModel:
+    """Return the first of ``specs`` that fits and is fast enough, else the last that can run.
+
+    Raises the reason where none can.
+    """
     passed_over: list[str] = []
     last: ChosenModel | None = None
     errors: list[MidfillError] = []
-    for spec in _considered(store, only_installed=only_installed):
+    for spec in specs:
         best, objections = _best_form(spec, situation)
         if best is None:
             errors = objections
@@ -161,9 +156,7 @@ def _recommend(
         last = best.chosen
         passed_over.append(f"{spec.id} {objection}")
     if last is None:
-        if errors and not only_installed:
-            raise errors[0]
-        return None
+        raise errors[0]
     reason = "; ".join(["the smallest there is, and slow here", *passed_over])
     return replace(last, reason=reason)
 
@@ -235,7 +228,7 @@ def _refusal(objections: list[MidfillError], situation: _Situation) -> MidfillEr
     return OutOfMemoryError(f"{too_large[0]}{hint}")
 
 
-def _considered(store: ModelStore, *, only_installed: bool) -> list[ModelSpec]:
+def _considered(store: ModelStore, *, only_installed: bool = False) -> list[ModelSpec]:
     """Return the models that may be used unasked, the best first."""
     ranked = sorted(MODELS, key=lambda spec: spec.rank, reverse=True)
     return [
@@ -244,10 +237,6 @@ def _considered(store: ModelStore, *, only_installed: bool) -> list[ModelSpec]:
         if Capability.FIM in spec.capabilities
         and ((spec.embedded and not only_installed) or store.model_path(spec) is not None)
     ]
-
-
-def _may_be_fetched(spec: ModelSpec) -> bool:
-    return spec.embedded
 
 
 def _best_form(
@@ -315,16 +304,4 @@ def available_bytes(device: Device, machine: Machine) -> int:
     if device == "cpu":
         return machine.available_bytes
     # Without a driver that tells, the memory is shared with the processor, as on a Mac.
-    return accelerator_memory() or machine.available_bytes
-
-
-def _once(bandwidth_of: Callable[[int], float]) -> Callable[[int], float]:
-    """Ask only if it is needed, and then once: the probe takes a tenth of a second."""
-    known: dict[int, float] = {}
-
-    def ask(cores: int) -> float:
-        if cores not in known:
-            known[cores] = bandwidth_of(cores)
-        return known[cores]
-
-    return ask
+    return machine.accelerator_bytes or machine.available_bytes

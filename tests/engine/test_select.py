@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from midfill_engine import machine as machine_module
 from midfill_engine import select
 from midfill_engine.errors import (
     BackendUnavailableError,
@@ -196,10 +198,9 @@ def test_a_gpu_is_preferred_where_a_runtime_drives_it(
     store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only(monkeypatch, "onnx", "llama")
-    monkeypatch.setattr(select, "accelerator_memory", lambda: int(24e9))
-    with_gpu = replace(machine(), accelerators=("a GPU",))
 
-    def found(**options: str) -> ChosenModel:
+    def found(free: float = 24e9, **options: str) -> ChosenModel:
+        with_gpu = replace(machine(), accelerators=("a GPU",), accelerator_bytes=int(free))
         return recommend(
             EngineOptions(**options), store, machine=with_gpu, bandwidth_of=lambda cores: 40e9
         )
@@ -207,9 +208,8 @@ def test_a_gpu_is_preferred_where_a_runtime_drives_it(
     assert (found().runtime, found().device) == ("llama", "gpu")
     assert found(device="cpu").device == "cpu"
     assert pick(store).device == "cpu"
-    monkeypatch.setattr(select, "accelerator_memory", lambda: int(1e9))
     # What does not fit there runs on the processor.
-    assert found().device == "cpu"
+    assert found(1e9).device == "cpu"
 
 
 def test_every_way_is_listed_with_what_stands_against_it(store: ModelStore) -> None:
@@ -297,6 +297,35 @@ def test_auto_and_what_is_installed(
     assert chosen.spec.id == expected
     assert reason in chosen.reason
     assert chosen.layout == chosen.spec.layout
+
+
+def test_what_is_installed_and_cannot_run_is_no_substitute(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, "llama")
+    # Safetensors, of which the only runtime knows nothing.
+    chosen = choose_model(
+        EngineOptions(),
+        Installed("codellama-7b"),
+        machine=machine(),
+        bandwidth_of=lambda cores: 40e9,
+    )
+    assert chosen.spec.id == BEST
+
+
+def test_the_memory_of_a_gpu_is_what_its_driver_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = subprocess.CompletedProcess[str]([], 0, stdout="20000\n100\n", stderr="")
+    monkeypatch.setattr(machine_module, "_accelerators", lambda: ("a GPU", "another"))
+    monkeypatch.setattr(subprocess, "run", lambda *args, **named: said)
+    assert probe_machine().accelerator_bytes == 20_000 * 1024 * 1024
+
+    def gone(*args: object, **named: object) -> None:
+        raise FileNotFoundError("nvidia-smi")
+
+    monkeypatch.setattr(subprocess, "run", gone)
+    assert probe_machine().accelerator_bytes is None
+    # Where there is no accelerator, nobody is asked.
+    monkeypatch.setattr(machine_module, "_accelerators", lambda: ())
+    monkeypatch.setattr(subprocess, "run", lambda *args, **named: said)
+    assert probe_machine().accelerator_bytes is None
 
 
 def test_this_machine_can_be_looked_at() -> None:

@@ -37,7 +37,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineReport:
-    """The machine; ``available_bytes`` of its memory could be used now."""
+    """The machine; ``available_bytes`` of its memory could be used now.
+
+    ``accelerator_bytes`` are free on the first accelerator; ``None``: no driver tells.
+    """
 
     processor: str
     system: str
@@ -45,6 +48,7 @@ class MachineReport:
     memory_bytes: int
     available_bytes: int
     accelerators: tuple[str, ...]
+    accelerator_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +188,8 @@ def _rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
     machine = diagnosis.machine
     yield "machine", f"{machine.processor}, {machine.cores} cores, {machine.system}"
     accelerators = ", ".join(machine.accelerators) or "no NVIDIA accelerator"
+    if machine.accelerator_bytes is not None:
+        accelerators += f" ({human_bytes(machine.accelerator_bytes)} free)"
     memory, free = human_bytes(machine.memory_bytes), human_bytes(machine.available_bytes)
     yield "", f"{memory} of memory, {free} free; {accelerators}"
     for index, model in enumerate(diagnosis.models):

@@ -136,6 +136,7 @@ def _examine(timed: Measure | None, progress: ProgressSink) -> Diagnosis:
             memory_bytes=machine.memory_bytes,
             available_bytes=machine.available_bytes,
             accelerators=machine.accelerators,
+            accelerator_bytes=machine.accelerator_bytes,
         ),
         models=tuple(
             report
