@@ -5,6 +5,8 @@ Nothing here asks what is installed: the figures are as true for a machine that 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from midfill_engine.architectures import ARCHITECTURES
 from midfill_engine.errors import ModelError
 from midfill_engine.onnx.layouts import LAYOUTS
@@ -12,6 +14,9 @@ from midfill_engine.plan import Footprint
 from midfill_engine.registry import ModelSpec
 from midfill_engine.runtimes.base import Device, Layout
 from midfill_engine.weights import ModelConfig
+
+if TYPE_CHECKING:
+    from midfill_engine.backends.torch_backend import WeightKind
 
 __all__ = ["llama_layouts", "onnx_layouts", "optimum_layouts", "torch_layouts"]
 
@@ -21,8 +26,7 @@ _ONNX_BITS = {"float32": 32.0, "exact": 9.0, "int8": 8.25, "int4": 4.3, "int4-fi
 _NARROWER = ("mixed", "int4")
 # This share of an FFN has 4 bits in the layout "mixed".
 _MIXED_SHARE = 0.82
-# A row of 8 bits has one scale; 4 bits have a scale and a zero of 16 bits per 128 weights.
-_TORCH_BITS = {"bf16": 16.0, "int8": 8.01, "int4": 4.25, "fp16": 16.0, "float32": 32.0}
+_TORCH_KINDS: tuple[WeightKind, ...] = ("bf16", "int8", "int4", "fp16", "float32")
 # The process and its buffers, measured with small models.
 _ONNX_BYTES, _TORCH_BYTES, _LLAMA_BYTES, _OPTIMUM_BYTES = (
     250_000_000,
@@ -60,20 +64,19 @@ def onnx_layouts(spec: ModelSpec, device: Device) -> tuple[Layout, ...]:
 
 def torch_layouts(spec: ModelSpec, device: Device) -> tuple[Layout, ...]:
     """Return the best first: bf16 on a GPU; 8 bits on the CPU, which computes bf16 slowly."""
+    # Loads nothing of PyTorch.
+    from midfill_engine.backends.torch_backend import weight_bytes
+
     _check_architecture(spec, "midfill has no module for")
     config = spec.config
-    names = ("bf16", "int8", "int4") if device == "gpu" else ("int8", "float32", "bf16")
-    # Embeddings are looked up, not multiplied, so they are never quantised; the output matrix
-    # keeps 8 bits at least.
-    ends = config.vocab * config.hidden
-    inner = config.matrix_weights - ends * (1 if config.tied else 2)
+    names: tuple[WeightKind, ...] = (
+        ("bf16", "int8", "int4") if device == "gpu" else ("int8", "float32", "bf16")
+    )
     found: list[Layout] = []
-    for name in dict.fromkeys((*names, *_TORCH_BITS)):
-        bits, full_bytes = _TORCH_BITS[name], 4 if name == "float32" else 2
-        head_bytes = 1.0 if bits < 16 else (0 if config.tied else full_bytes)
+    for name in dict.fromkeys((*names, *_TORCH_KINDS)):
         footprint = Footprint(
-            weights_bytes=int(inner * bits / 8 + ends * (full_bytes + head_bytes)),
-            kv_bytes=config.kv_values * full_bytes,
+            weights_bytes=weight_bytes(config, name),
+            kv_bytes=config.kv_values * (4 if name == "float32" else 2),
             overhead_bytes=_TORCH_BYTES,
         )
         found.append(Layout(name=name, footprint=footprint, only_by_name=name not in names))
