@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -25,6 +26,7 @@ __all__ = [
     "Runtime",
     "conversion_folder",
     "fetched",
+    "made_once",
 ]
 
 Device: TypeAlias = Literal["cpu", "gpu"]
@@ -130,6 +132,31 @@ class RunsAsItIs:
     ) -> Path:
         """Fetch the files where they are missing."""
         return fetched(chosen.spec, store, download=download, progress=progress, cancel=cancel)
+
+
+def made_once(
+    runtime: Runtime,
+    chosen: ChosenModel,
+    store: ModelStore,
+    make: Callable[[Path, Path], None],
+    *,
+    download: bool,
+    progress: ProgressSink,
+    cancel: CancelToken,
+) -> Path:
+    """Return the folder that ``make(files, folder)`` makes of a model, now if it is missing.
+
+    That happens under the model's lock. What is made must appear in its place by a rename.
+    """
+    if folder := runtime.prepared(chosen, store):
+        return folder
+    folder = conversion_folder(chosen, store)
+    path = fetched(chosen.spec, store, download=download, progress=progress, cancel=cancel)
+    with store.lock(chosen.spec.id, progress, cancel=cancel):
+        # Another process may have made it while this one waited for the lock.
+        if runtime.prepared(chosen, store) is None:
+            make(path, folder)
+    return folder
 
 
 def conversion_folder(chosen: ChosenModel, store: ModelStore) -> Path:

@@ -21,7 +21,7 @@ from midfill_engine.runtimes.base import (
     Opened,
     Opening,
     conversion_folder,
-    fetched,
+    made_once,
 )
 from midfill_engine.runtimes.layouts import onnx_layouts
 from midfill_engine.store import ModelStore
@@ -73,18 +73,15 @@ class OnnxRuntime:
     ) -> Path:
         """Fetch and convert what is missing.
 
-        A conversion is made under the model's lock, in a folder of its own, and renamed into
-        place when it is whole.
+        A conversion is made in a folder of its own, and renamed into place when it is whole.
         """
-        if folder := self.prepared(chosen, store):
-            return folder
-        spec, folder = chosen.spec, conversion_folder(chosen, store)
-        path = fetched(spec, store, download=download, progress=progress, cancel=cancel)
-        with store.lock(spec.id, progress, cancel=cancel):
-            # Another process may have converted it while this one waited for the lock.
-            if self.prepared(chosen, store) is None:
-                _convert(path, folder, chosen, store.identity(spec), progress, cancel)
-        return folder
+
+        def make(path: Path, folder: Path) -> None:
+            _convert(path, folder, chosen, store.identity(chosen.spec), progress, cancel)
+
+        return made_once(
+            self, chosen, store, make, download=download, progress=progress, cancel=cancel
+        )
 
     def open(self, prepared: Path, chosen: ChosenModel, opening: Opening) -> Opened:
         """Load the graph and the tokenizer beside it."""

@@ -16,7 +16,7 @@ from midfill_engine.runtimes.base import (
     Opened,
     Opening,
     conversion_folder,
-    fetched,
+    made_once,
 )
 from midfill_engine.runtimes.layouts import optimum_layouts
 from midfill_engine.store import ModelStore
@@ -54,23 +54,17 @@ class OptimumRuntime:
         progress: ProgressSink,
         cancel: CancelToken,
     ) -> Path:
-        """Fetch and export what is missing, under the model's lock."""
-        from midfill_engine.export import export
+        """Fetch and export what is missing."""
 
-        if folder := self.prepared(chosen, store):
-            return folder
-        folder = conversion_folder(chosen, store)
-        path = fetched(chosen.spec, store, download=download, progress=progress, cancel=cancel)
-        with store.lock(chosen.spec.id, progress, cancel=cancel):
-            if self.prepared(chosen, store) is None:
-                export(
-                    path,
-                    folder,
-                    identity=store.identity(chosen.spec),
-                    progress=progress,
-                    cancel=cancel,
-                )
-        return folder
+        def make(path: Path, folder: Path) -> None:
+            from midfill_engine.export import export
+
+            identity = store.identity(chosen.spec)
+            export(path, folder, identity=identity, progress=progress, cancel=cancel)
+
+        return made_once(
+            self, chosen, store, make, download=download, progress=progress, cancel=cancel
+        )
 
     def open(self, prepared: Path, chosen: ChosenModel, opening: Opening) -> Opened:
         """Load the exported graph."""
