@@ -29,9 +29,12 @@ class CancelToken:
         self._clock = clock
         self._parent: CancelToken | None = None
 
-    def child(self) -> CancelToken:
-        """Return a token that is cancelled with this one, and can be cancelled alone."""
-        token = CancelToken(clock=self._clock)
+    def child(self, *, deadline_s: float | None = None) -> CancelToken:
+        """Return a token that is cancelled with this one, and can be cancelled alone.
+
+        ``deadline_s``, a time of this one's clock, is for the child alone.
+        """
+        token = CancelToken(deadline_s=deadline_s, clock=self._clock)
         token._parent = self
         return token
 

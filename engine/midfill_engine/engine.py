@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from midfill_engine.cancel import CancelToken
-from midfill_engine.types import Chunk, Cost, EngineInfo, Request
+from midfill_engine.types import Chunk, CompletionRequest, Cost, EngineInfo, Fit, Request
 
 __all__ = ["Engine"]
 
@@ -28,6 +28,16 @@ class Engine(Protocol):
         A cancelled stream ends within one decode step or prefill chunk, with
         ``FinishReason.CANCELLED``; finished work stays cached. Raises ``MidfillError`` only:
         ``RequestError`` for a ``ChatRequest`` where the model cannot chat.
+        """
+        ...
+
+    def fit(
+        self, request: CompletionRequest, answers: Sequence[str], then: str, cancel: CancelToken
+    ) -> tuple[Fit, ...]:
+        """Tell for each answer to ``request`` how probable ``then`` is right after it.
+
+        Right after ``stream`` of the same request this costs one step for each answer that begins
+        as the streamed one did. Cancelled, it returns what it has. Raises as ``stream`` does.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from midfill_engine.backends.base import Backend
@@ -11,9 +11,11 @@ from midfill_engine.cache.sequence import CachedSequence
 from midfill_engine.cache.store import PrefixStore
 from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import Drafter, NoDraft
+from midfill_engine.decode.fit import first_token_behind, fit_of
 from midfill_engine.decode.healing import Spelling, heal
-from midfill_engine.decode.loop import PREFILL_CHUNK, Limits, Outcome, decode
-from midfill_engine.decode.sampling import Sampler
+from midfill_engine.decode.loop import PREFILL_CHUNK, Limits, OnChoice, Outcome, decode, prefill
+from midfill_engine.decode.sampling import Row, Sampler
+from midfill_engine.decode.scores import Scorer
 from midfill_engine.errors import OutOfMemoryError, RequestError
 from midfill_engine.prompt import (
     MAX_TYPED_TOKENS,
@@ -34,6 +36,7 @@ from midfill_engine.types import (
     Cost,
     EngineInfo,
     FinishReason,
+    Fit,
     Request,
     Timings,
 )
@@ -156,18 +159,23 @@ class LocalEngine:
         decoder = StreamDecoder(
             tokenizer, drop_first_space=task.drops_space, skip_bytes=len(task.healed)
         )
-        generated_tokens = 0
+        generated_tokens = written = 0
+        typed_bytes = len(task.healed)
+        scorer = Scorer(task.stop_ids, tokenizer.token_bytes, lambda: written, typed_bytes)
+        scored = isinstance(request, CompletionRequest) and request.scored
+        on_choice = scorer.observe if scored else _unheard
         first_s: float | None = None
         outcome = Outcome(finish=FinishReason.CANCELLED)
         try:
-            for event in _events(self._decode(task, sequence, request, cancel)):
+            for event in _events(self._decode(task, sequence, request, cancel, on_choice)):
                 if isinstance(event, Outcome):
                     outcome = event
                     break
                 generated_tokens += 1
                 first_s = self._clock() if first_s is None else first_s
                 if text := decoder.push(event):
-                    yield Chunk(text=text)
+                    written += len(text)
+                    yield Chunk(text=text, scores=scorer.take())
         except OutOfMemoryError:
             if not generated_tokens:
                 raise
@@ -188,7 +196,28 @@ class LocalEngine:
             decode_ms=0.0 if first_s is None else (ended_s - first_s) * 1000,
         )
         text = _unfinished(decoder, outcome.finish)
-        yield Chunk(text=text, finish=outcome.finish, timings=timings)
+        yield Chunk(text=text, finish=outcome.finish, timings=timings, scores=scorer.take())
+
+    def fit(
+        self, request: CompletionRequest, answers: Sequence[str], then: str, cancel: CancelToken
+    ) -> tuple[Fit, ...]:
+        """Tell how probable ``then`` is after each answer; see ``Engine.fit``."""
+        task, tokenizer = self._task(request, self._clock()), self._model.tokenizer
+        fits: list[Fit] = []
+        for answer in answers:
+            # What was healed is spelled again, in the tokens that it has together with the answer.
+            before = task.healed + answer.encode()
+            ids = tokenizer.encode_fragment((before + then.encode()).decode(errors="replace"))
+            at = first_token_behind(ids, len(before), tokenizer.token_bytes)
+            tokens, start = (*task.tokens, *ids), len(task.tokens) + at
+            sequence = self._store.take(tokens[:start], task.typed_tokens + at)
+            sequence.truncate(min(sequence.length, start - 1))
+            if sequence.length < start - 1:
+                prefill(sequence, tokens[: start - 1], cancel, self._model.prefill_chunk)
+            if cancel.cancelled:
+                break
+            fits.append(fit_of(sequence, tokens, len(tokens) - start))
+        return tuple(fits)
 
     def estimate(self, request: Request) -> Cost:
         """Predict the cost from what is computed; see ``Engine.estimate``."""
@@ -204,6 +233,7 @@ class LocalEngine:
         sequence: CachedSequence,
         request: Request,
         cancel: CancelToken,
+        on_choice: OnChoice,
     ) -> Generator[int, None, Outcome]:
         tokenizer = self._model.tokenizer
         hints = [tokenizer.encode_fragment(hint) for hint in request.hints]
@@ -222,6 +252,7 @@ class LocalEngine:
             spelling=Spelling(
                 left=task.healed, index=tokenizer.index, token_bytes=tokenizer.token_bytes
             ),
+            on_choice=on_choice,
         )
 
     def _task(self, request: Request, began_s: float) -> _Task:
@@ -296,7 +327,15 @@ class LocalEngine:
         # Some of the room is for what was typed, which comes on top of the budget.
         room = self._room(request)
         budget = min(self._budget(request), room - min(room // 3, MAX_TYPED_TOKENS))
-        prompt = render(request, tokenizer=model.tokenizer, fim=model.fim, budget_tokens=budget)
+        # Context comes on top as well, in what typed text leaves; less than nothing means none.
+        left = room - budget - min(budget // 2, MAX_TYPED_TOKENS)
+        prompt = render(
+            request,
+            tokenizer=model.tokenizer,
+            fim=model.fim,
+            budget_tokens=budget,
+            context_tokens=min(budget // 2, left),
+        )
         if not prompt.tokens:
             raise RequestError("there is no text before the cursor, and this model needs some")
         return prompt
@@ -327,6 +366,10 @@ def _unfinished(decoder: StreamDecoder, finish: FinishReason) -> str:
     Anywhere else the held bytes are half a letter that was still being written.
     """
     return decoder.flush() if finish is FinishReason.STOP else ""
+
+
+def _unheard(token: int, row: Row) -> None:
+    """Take no notice of a choice."""
 
 
 def _events(answer: Generator[int, None, Outcome]) -> Iterator[int | Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +13,15 @@ from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.errors import MidfillError
 from midfill_engine.progress import Progress, ProgressSink
-from midfill_engine.types import Chunk, Cost, EngineInfo, FinishReason, Request
+from midfill_engine.types import (
+    Chunk,
+    CompletionRequest,
+    Cost,
+    EngineInfo,
+    FinishReason,
+    Fit,
+    Request,
+)
 
 __all__ = ["COSTLY_MS", "StandInEngine"]
 
@@ -102,6 +110,20 @@ class StandInEngine:
             with self._lock:
                 self._streams -= 1
             self._answered.set()
+            self._change()
+
+    def fit(
+        self, request: CompletionRequest, answers: Sequence[str], then: str, cancel: CancelToken
+    ) -> tuple[Fit, ...]:
+        """Ask the engine that answers such a request."""
+        with self._lock:
+            serving = self._serving
+            self._streams += 1
+        try:
+            return _route(request, serving)[-1].fit(request, answers, then, cancel)
+        finally:
+            with self._lock:
+                self._streams -= 1
             self._change()
 
     def estimate(self, request: Request) -> Cost:

@@ -17,11 +17,14 @@ __all__ = [
     "Cost",
     "EngineInfo",
     "FinishReason",
+    "Fit",
+    "Landmark",
     "Message",
     "Request",
     "Role",
     "Sampling",
     "Timings",
+    "TokenScore",
 ]
 
 
@@ -38,10 +41,27 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextChunk:
-    """A piece of another place (file, definition) that may help; ranked by the server."""
+    """A piece of another place (file, definition) that may help; ranked by the server.
+
+    ``volatile``: it changes often, as recent edits do, so it is shown after what seldom does: what
+    is computed for the text before a change stays.
+    """
 
     path: str
     text: str
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landmark:
+    """Lines of the prefix that say where the cursor is: those of its characters ``[start, end)``.
+
+    Such as the header of the class around it: shown even where the rest is too long to be. A
+    syntactic unit starts with these lines.
+    """
+
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +83,35 @@ class CompletionRequest:
     rest stays, so that a keystroke only adds to what is computed already. ``heal``: the cursor may
     stand inside a token, so the last typed ones are generated again, bound to spell the same.
 
-    The engine packs ``prefix``, ``suffix`` and ``context`` into ``max_prompt_tokens`` (``None``:
-    the engine's own default for its model); ``typed`` comes on top. ``max_tokens=0`` computes the
-    prompt and answers nothing: what a prefetch is. ``hints`` are texts that the answer may have
-    much in common with, such as an answer that was just typed past: they make it faster, never
-    different. ``awaited``: somebody waits for the answer; where the model's prompt would take long
-    to compute, a faster model may answer.
+    The engine packs ``prefix`` and ``suffix`` into ``max_prompt_tokens`` (``None``: the engine's
+    own default for its model); ``typed`` and ``context``, most useful first, come on top. Where the
+    file is longer, ``landmarks``, most important first, are kept of what lies farther before the
+    cursor, and the suffix preferably ends at one of ``breaks``: offsets in it at which a syntactic
+    unit ends. ``path`` (within the repository) and ``repo``, its name, are shown along with
+    context; ``comment`` is what begins a line comment in the file's language.
+
+    ``max_tokens=0`` computes the prompt and answers nothing: what a prefetch is. ``hints`` are
+    texts that the answer may have much in common with, such as an answer that was just typed past:
+    they make it faster, never different. ``awaited``: somebody waits for the answer; where the
+    model's prompt would take long to compute, a faster model may answer. ``scored``: the answer
+    comes with what the model thought of each token.
     """
 
     prefix: str
     suffix: str = ""
     typed: str = ""
     context: tuple[ContextChunk, ...] = ()
+    landmarks: tuple[Landmark, ...] = ()
+    breaks: tuple[int, ...] = ()
+    path: str = ""
+    repo: str = ""
+    comment: str = ""
     hints: tuple[str, ...] = ()
     heal: bool = True
     max_tokens: int = 64
     max_prompt_tokens: int | None = None
     awaited: bool = True
+    scored: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     request_id: str = ""
 
@@ -162,17 +194,43 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenScore:
+    """What the model thought where it wrote a token. All are natural logarithms of probabilities.
+
+    ``at`` is how many characters of the answer were there before. ``stop_logprob`` is for the
+    answer to end there, ``runner_up`` the text of the next best token, ``""`` where that is none.
+    Where the typed text binds the first tokens, the probabilities are among those that it allows.
+    """
+
+    at: int
+    logprob: float
+    stop_logprob: float
+    runner_up: str
+    runner_up_logprob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How probable a text is after an answer: the natural logarithm for all of its ``tokens``."""
+
+    logprob: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """A step of a stream: text to append. Exactly the last chunk has ``finish`` and ``timings``.
 
     ``stood_in``, on the last chunk: a faster model answered, and the better one does not have the
-    prompt yet; a request that nobody waits for gives it that.
+    prompt yet; a request that nobody waits for gives it that. ``scores`` are of all tokens chosen
+    since the last chunk, the one that ended the answer included, where the request asked for them.
     """
 
     text: str
     finish: FinishReason | None = None
     timings: Timings | None = None
     stood_in: bool = False
+    scores: tuple[TokenScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

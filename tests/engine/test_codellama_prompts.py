@@ -164,21 +164,18 @@ def test_who_was_not_trained_to_fill_in_sees_a_beginning_and_nothing_else(
     prefix: str, suffix: str, typed: str, other: str, budget: int
 ) -> None:
     tokenizer = without_markers()
-    prompt = render(
-        CompletionRequest(
-            prefix=prefix,
-            suffix=suffix,
-            typed=typed,
-            context=(ContextChunk(path="a.py", text=other),),
-        ),
-        tokenizer=tokenizer,
-        fim=None,
-        budget_tokens=budget,
-    )
-    first, *rest = prompt.tokens
-    assert first == 1
-    assert all(2 < token_id < 32000 for token_id in rest)
-    assert (prompt.suffix_tokens, prompt.context_tokens) == (0, 0)
+    chunk = ContextChunk(path="a.py", text=other)
+    for context in ((chunk,), ()):
+        prompt = render(
+            CompletionRequest(prefix=prefix, suffix=suffix, typed=typed, context=context),
+            tokenizer=tokenizer,
+            fim=None,
+            budget_tokens=budget,
+        )
+        first, *rest = prompt.tokens
+        assert first == 1
+        assert all(2 < token_id < 32000 for token_id in rest)
+        assert prompt.suffix_tokens == 0
     whole = [1, *tokenizer.encode(prefix + typed)]
     # As one text the two may have a token more than apart.
     if len(whole) <= budget and len(tokenizer.encode(typed)) < (budget - 1) // 2:

@@ -14,6 +14,7 @@ from tiny_vocabulary import LETTERS, MARKERS, tiny_metadata
 from midfill_engine.errors import ModelFormatError, RequestError
 from midfill_engine.gguf.reader import MetaValue
 from midfill_engine.prompt import FIM_FORMATS, FimOrder, Prompt, ResolvedFim, render, resolve
+from midfill_engine.prompt.formats import RepoFormat
 from midfill_engine.tokenizer import Tokenizer, build_tokenizer
 from midfill_engine.types import CompletionRequest, ContextChunk
 
@@ -76,15 +77,9 @@ def pack(
     path: str = "main.py",
     repo: str = "proj",
 ) -> Prompt:
-    prompt = render(
-        request_of(text, *context),
-        tokenizer=tokenizer,
-        fim=fim,
-        budget_tokens=budget,
-        file_path=path,
-        repo_name=repo,
-    )
-    assert len(prompt.tokens) <= budget + budget // 2
+    request = replace(request_of(text, *context), path=path, repo=repo)
+    prompt = render(request, tokenizer=tokenizer, fim=fim, budget_tokens=budget)
+    assert len(prompt.tokens) <= budget + budget // 2 + budget // 2
     return prompt
 
 
@@ -122,6 +117,53 @@ def test_context_comes_first_in_the_repositorys_form() -> None:
     )
 
 
+def test_what_changes_often_comes_after_what_seldom_does() -> None:
+    seldom, often = [
+        tuple(ContextChunk(path=path, text=path, volatile=volatile) for path in paths)
+        for paths, volatile in [("zb", False), ("ya", True)]
+    ]
+    request = CompletionRequest(prefix="x", context=(*often, *seldom))
+    expected = "[F]b\nb\n[F]z\nz\n[F]a\na\n[F]y\ny\n[F][P]x[S][M]"
+    prompt = render(request, tokenizer=TOKENIZER, fim=QWEN, budget_tokens=400)
+    assert shown(prompt, TOKENIZER, SHORT_NAMES) == expected
+    again = replace(request, context=(*reversed(seldom), *often))
+    assert render(again, tokenizer=TOKENIZER, fim=QWEN, budget_tokens=400) == prompt
+
+
+@pytest.mark.parametrize("key", ["codellama", "codellama-psm", "santacoder", "seed-coder", None])
+def test_without_a_form_of_its_own_a_family_sees_other_files_as_comments(key: str | None) -> None:
+    row = FIM_FORMATS.get(key or "")
+    markers = [] if row is None else [m for m in (row.prefix, row.suffix, row.middle) if m]
+    tokenizer = with_markers(*markers)
+    fim = None if key is None else resolve(key, tokenizer)
+    chunks = (ContextChunk(path="lib/a.ts", text="f() {\n\n  }"), ContextChunk(path="b", text=" "))
+    request = CompletionRequest(prefix="x", typed="y", context=chunks, comment="//", path="c.ts")
+    prompt = render(request, tokenizer=tokenizer, fim=fim, budget_tokens=400)
+    expected = "// lib/a.ts\n// f() {\n//\n//   }\n// c.ts\nx"
+    assert expected in shown(prompt, tokenizer, dict.fromkeys(markers, ""))
+    assert prompt.dropped.context_chunks == 1
+
+
+def test_context_has_a_budget_of_its_own() -> None:
+    def tokens(context_tokens: int | None, *context: tuple[str, str]) -> tuple[int, ...]:
+        request = request_of("ab = 1\n" * 90 + "<|>" + "c = 2\n" * 90, *context)
+        return render(
+            request,
+            tokenizer=TOKENIZER,
+            fim=QWEN,
+            budget_tokens=200,
+            context_tokens=context_tokens,
+        ).tokens
+
+    alone = tokens(None)
+    other = ("o.py", "value = 1\n" * 99)
+    assert tokens(0, other) == alone
+    for room in (100, 300, None):
+        with_context = tokens(room, other)
+        assert with_context[-len(alone) :] == alone
+        assert 0 < len(with_context) - len(alone) <= (room or 100)
+
+
 def test_a_path_is_one_line() -> None:
     check("<|>", "[R]proj\n[F]a b\nA\n[F]main.py\n[P][S][M]", ("a\nb", "A"))
 
@@ -133,10 +175,9 @@ def test_stops_are_all_markers_and_ends() -> None:
 
 def test_without_fim_there_is_only_what_is_before_the_cursor() -> None:
     prompt = pack("a = <!>b<|>c", ("p", "text"), fim=None)
-    assert shown(prompt, TOKENIZER, SHORT_NAMES) == "a = b"
-    assert prompt.suffix_tokens == prompt.context_tokens == 0
+    assert shown(prompt, TOKENIZER, SHORT_NAMES) == "# p\n# text\n# main.py\na = b"
+    assert prompt.suffix_tokens == 0
     assert prompt.dropped.suffix_chars == 1
-    assert prompt.dropped.context_chunks == 1
     assert pack("<|>", fim=None).tokens == (TOKENIZER.eos_id,)
 
 
@@ -172,12 +213,13 @@ def test_each_familys_order(key: str, expected: str, bos: bool) -> None:
         ("codegemma", "{<|file_separator|>}o\nO\n{<|file_separator|>}m\n{<|fim_prefix|>}p"),
         ("codestral", "{[SUFFIX]}s{[PREFIX]}+++++ o\nO\n+++++ m\np"),
         ("deepseek-coder", "{<\uff5cfim▁begin\uff5c>}#o\nO\n#m\np"),
-        ("codellama", "{▁<PRE>}{▁<SUF>}s{▁<MID>}# o\nO\n# m\np"),
+        ("codellama", "{▁<PRE>}{▁<SUF>}s{▁<MID>}# o\n# O\n# m\np"),
     ],
 )
 def test_each_familys_way_with_other_files(key: str, expected: str) -> None:
     row = FIM_FORMATS[key]
-    every = (row.prefix, row.suffix, row.middle, row.repo.repo, row.repo.file)
+    style = row.repo or RepoFormat()
+    every = (row.prefix, row.suffix, row.middle, style.repo, style.file)
     markers = [marker for marker in every if marker is not None]
     tokenizer = with_markers(*markers)
     prompt = pack(
@@ -277,9 +319,11 @@ def test_the_budget_is_never_exceeded(
     request, fim = long_request(prefix, suffix, typed, chunks), FIMS[name]
     untyped = replace(request, typed="")
     alone = render(untyped, tokenizer=TOKENIZER, fim=fim, budget_tokens=budget)
-    assert 0 < len(alone.tokens) <= budget
+    assert 0 < len(alone.tokens) <= budget + budget // 2
+    own = render(replace(untyped, context=()), tokenizer=TOKENIZER, fim=fim, budget_tokens=budget)
+    assert 0 < len(own.tokens) <= budget
     prompt = render(request, tokenizer=TOKENIZER, fim=fim, budget_tokens=budget)
-    assert len(prompt.tokens) <= budget + budget // 2
+    assert len(prompt.tokens) <= budget + budget // 2 + budget // 2
     assert 0 <= prompt.healable_tokens <= len(prompt.tokens)
     if fim is not None:
         assert prompt.tokens.count(fim.prefix) == 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from midfill_engine.backends.base import Logits
 from midfill_engine.decode.sampling import Row
 from midfill_engine.tokenizer import TokenIndex
 
@@ -48,6 +49,13 @@ class Spelling:
         # Every byte is a token of its own in the vocabularies that there are; where one is not,
         # nothing could spell the text, and then it is better to go on than to stop.
         return allowed if np.isfinite(allowed.max()) else row
+
+    def restrict_rows(self, rows: Logits) -> Logits:
+        """Return ``rows``, ``[n, vocabulary]``, of which only the first can be bound.
+
+        Nothing is drafted while something is bound, so there is one row then.
+        """
+        return rows if self.done else self.restrict(rows[0])[None]
 
     def after(self, token: int) -> Spelling:
         """Return what is left once ``token`` was chosen."""

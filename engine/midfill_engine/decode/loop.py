@@ -5,17 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from midfill_engine.backends.base import Logits
 from midfill_engine.cache.sequence import CachedSequence
 from midfill_engine.cancel import CancelToken
 from midfill_engine.decode.drafters import Drafter
 from midfill_engine.decode.healing import Spelling
-from midfill_engine.decode.sampling import Sampler
+from midfill_engine.decode.sampling import Row, Sampler
 from midfill_engine.decode.verify import Verdict, verify
 from midfill_engine.types import FinishReason
 
-__all__ = ["PREFILL_CHUNK", "Limits", "Outcome", "decode", "prefill"]
+__all__ = ["PREFILL_CHUNK", "Limits", "OnChoice", "Outcome", "decode", "prefill"]
+
+OnChoice: TypeAlias = Callable[[int, Row], None]
+"""Is told of a chosen id, and of the logits that it was chosen by, float32 ``[vocabulary]``.
+
+The row is valid during the call only: a backend may write the next step over it.
+"""
 
 PREFILL_CHUNK = 64
 """Tokens between two looks at the cancel token while a prompt is computed, if nobody says.
@@ -73,47 +80,47 @@ def decode(
     drafter: Drafter,
     cancel: CancelToken,
     spelling: Spelling | None = None,
+    on_choice: OnChoice = lambda token, row: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[int, None, Outcome]:
     """Yield the ids that follow ``prompt`` until something ends them; return what did.
 
     Plain decoding is the case of an empty draft. The last id yielded may not be in ``sequence``
-    yet: its step was never needed. ``spelling`` binds the first ids.
+    yet: its step was never needed. ``spelling`` binds the first ids. ``on_choice`` is told of each
+    id before it is yielded, and of the one that ends the answer.
     """
     logits = prefill(sequence, prompt, cancel, limits.prefill_chunk)
     if logits is None:
         return Outcome(finish=FinishReason.CANCELLED)
     spelling, written = spelling or Spelling.free(), [*prompt]
     end, drafted, accepted = len(prompt) + limits.max_tokens, 0, 0
-    token = sampler.choose(spelling.restrict(logits[0]))
+    logits = spelling.restrict_rows(logits)
+    chosen: Sequence[int] = (sampler.choose(logits[0]),)
 
     def ended(finish: FinishReason) -> Outcome:
         return Outcome(finish=finish, drafted=drafted, accepted=accepted)
 
     while True:
-        if len(written) >= end:
-            return ended(FinishReason.LENGTH)
-        if token in limits.stop_ids:
-            return ended(FinishReason.STOP)
-        written.append(token)
-        yield token
+        for token, row in zip(chosen, logits, strict=False):
+            if len(written) >= end:
+                return ended(FinishReason.LENGTH)
+            on_choice(token, row)
+            if token in limits.stop_ids:
+                return ended(FinishReason.STOP)
+            written.append(token)
+            yield token
+            spelling = spelling.after(token)
         if len(written) >= end or sequence.room < 1:
             return ended(FinishReason.LENGTH)
-        spelling = spelling.after(token)
         most = min(limits.max_draft, end - len(written) - 1, sequence.room - 1)
         draft = _draft(drafter, written, most, cancel) if spelling.done else ()
         if cancel.cancelled:
             return ended(FinishReason.CANCELLED)
         began_s = clock()
-        verdict = _step(sequence, token, draft, spelling, sampler)
+        logits, verdict = _step(sequence, written[-1], draft, spelling, sampler)
         drafted, accepted = drafted + len(draft), accepted + verdict.accepted
         drafter.observe(len(draft), verdict.accepted, (clock() - began_s) * 1000)
-        for agreed in draft[: verdict.accepted]:
-            if agreed in limits.stop_ids:
-                return ended(FinishReason.STOP)
-            written.append(agreed)
-            yield agreed
-        token = verdict.token
+        chosen = (*draft[: verdict.accepted], verdict.token)
 
 
 def _draft(
@@ -129,12 +136,10 @@ def _step(
     draft: Sequence[int],
     spelling: Spelling,
     sampler: Sampler,
-) -> Verdict:
+) -> tuple[Logits, Verdict]:
     """Compute ``token`` and the draft after it; keep of the draft what the model agrees with."""
     kept = sequence.length + 1
-    logits = sequence.forward((token, *draft), len(draft) + 1)
-    if not spelling.done:
-        logits = spelling.restrict(logits[0])[None]
+    logits = spelling.restrict_rows(sequence.forward((token, *draft), len(draft) + 1))
     verdict = verify(draft, logits, sampler)
     sequence.truncate(kept + verdict.accepted)
-    return verdict
+    return logits, verdict

@@ -13,7 +13,10 @@ from types import MappingProxyType
 from midfill_engine.errors import ModelFormatError
 from midfill_engine.tokenizer import Tokenizer
 
-__all__ = ["FIM_FORMATS", "FimFormat", "FimOrder", "RepoFormat", "ResolvedFim", "resolve"]
+__all__ = ["FIM_FORMATS", "PATH", "FimFormat", "FimOrder", "RepoFormat", "ResolvedFim", "resolve"]
+
+PATH = "{path}"
+"""Where a header has the path of its file."""
 
 
 class FimOrder(StrEnum):
@@ -44,7 +47,8 @@ class RepoFormat:
 class FimFormat:
     """A family's fill-in-the-middle format: marker tokens, their order and what ends an answer.
 
-    ``middle`` is ``None`` where the answer follows the prefix with no marker between them.
+    ``middle`` is ``None`` where the answer follows the prefix with no marker between them, ``repo``
+    where the family has no way of its own to show other files: they are comments in the prefix.
     ``stops`` are tokens that end an answer, if the vocabulary has them; all markers do as well.
     """
 
@@ -52,7 +56,7 @@ class FimFormat:
     suffix: str
     middle: str | None
     order: FimOrder = FimOrder.PREFIX_FIRST
-    repo: RepoFormat
+    repo: RepoFormat | None = None
     stops: tuple[str, ...]
 
     @property
@@ -77,7 +81,6 @@ _CODELLAMA = FimFormat(
     suffix="▁<SUF>",
     middle="▁<MID>",
     order=FimOrder.PREFIX_LAST,
-    repo=RepoFormat(header="# {path}\n", inside=True),
     stops=("▁<EOT>", "</s>"),
 )
 
@@ -98,7 +101,6 @@ FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
             prefix="<fim-prefix>",
             suffix="<fim-suffix>",
             middle="<fim-middle>",
-            repo=RepoFormat(header="# {path}\n", inside=True),
             stops=("<|endoftext|>", "<fim-pad>"),
         ),
         "granite-4": FimFormat(
@@ -135,7 +137,6 @@ FIM_FORMATS: Mapping[str, FimFormat] = MappingProxyType(
             suffix="<[fim-suffix]>",
             middle="<[fim-middle]>",
             order=FimOrder.SUFFIX_FIRST,
-            repo=RepoFormat(header="# {path}\n", inside=True),
             stops=("<[end▁of▁sentence]>",),
         ),
     }
@@ -184,7 +185,8 @@ def resolve(key: str, tokenizer: Tokenizer) -> ResolvedFim:
         return token_id
 
     middle = None if fim.middle is None else required(fim.middle)
-    repo, file = found(fim.repo.repo), found(fim.repo.file)
+    style = fim.repo or RepoFormat()
+    repo, file = found(style.repo), found(style.file)
     prefix, suffix = required(fim.prefix), required(fim.suffix)
     ends = (*map(found, fim.stops), tokenizer.eos_id, prefix, suffix, middle, repo, file)
     return ResolvedFim(

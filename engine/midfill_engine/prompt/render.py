@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from midfill_engine.errors import RequestError
+from midfill_engine.prompt.context import Context, pack_context
+from midfill_engine.prompt.excerpt import Excerpt, Preceding, excerpt
 from midfill_engine.prompt.formats import FimOrder, ResolvedFim
-from midfill_engine.prompt.window import Window, head_window, tail_window
+from midfill_engine.prompt.window import Window, tail_window
 from midfill_engine.tokenizer import Tokenizer
-from midfill_engine.types import CompletionRequest, ContextChunk
+from midfill_engine.types import CompletionRequest
 
 __all__ = ["MAX_TYPED_TOKENS", "Dropped", "Prompt", "render"]
 
@@ -17,8 +19,8 @@ MAX_TYPED_TOKENS = 2048
 """However long a prompt is, this much of what was typed comes on top of it at most."""
 
 _MIN_TEXT_TOKENS = 8
-_MIN_CUT_CHUNK_TOKENS = 64
-_HEADER_CHARS = 256
+# What lies before the cursor says more about what comes next.
+_SUFFIX_SHARE = 4
 # Where prefix and typed text are one, this much of the prefix may be healed as well.
 _HEALABLE_PREFIX_TOKENS = 8
 
@@ -57,16 +59,14 @@ def render(
     tokenizer: Tokenizer,
     fim: ResolvedFim | None,
     budget_tokens: int,
-    file_path: str = "",
-    repo_name: str = "",
+    context_tokens: int | None = None,
 ) -> Prompt:
     """Pack ``request`` into at most ``budget_tokens`` (and ``request.max_prompt_tokens``) ids.
 
-    Of ``typed`` the end comes on top, in half as many ids (``MAX_TYPED_TOKENS`` at most): typing
-    never moves what else is shown. ``fim=None``: the model cannot fill in; prefix and ``typed``
-    only. ``file_path`` and ``repo_name`` are shown only with context. The suffix gets a quarter of
-    the room, context as much (a half, where the file is small), the prefix the rest, and what one
-    leaves the others may take. Raises ``RequestError`` when the budget is absurdly small.
+    That is for prefix and suffix. Context comes on top, in at most ``context_tokens`` ids
+    (``None``: half as many). So does the end of ``typed``, in half as many (``MAX_TYPED_TOKENS`` at
+    most): typing never moves what else is shown. ``fim=None``: the model cannot fill in, and is
+    shown no suffix and no marker. Raises ``RequestError`` when the budget is absurdly small.
     """
     if request.max_prompt_tokens is not None:
         budget_tokens = min(budget_tokens, request.max_prompt_tokens)
@@ -74,70 +74,44 @@ def render(
     room = budget_tokens - len(bos) - (0 if fim is None else 2 + (fim.middle is not None))
     if room < _MIN_TEXT_TOKENS:
         raise RequestError(f"A prompt of {budget_tokens} tokens has no room for any code.")
+    joins = fim is None or fim.format.continues_prefix
     typed = tail_window(request.typed, _typed_room(room), tokenizer=tokenizer, fragment=True)
-    if typed.dropped_chars and (fim is None or fim.format.continues_prefix):
+    if typed.dropped_chars and joins:
         # They are one text, and that has one end to cut.
         request = replace(request, prefix=request.prefix + request.typed, typed="")
         typed = Window(tokens=(), dropped_chars=0)
-    if fim is None:
-        return _prefix_only(request, typed, room, bos, tokenizer)
-    frame = _frame(request.context, fim, file_path, repo_name, tokenizer)
-    context, prefix, suffix = _share(request, frame, room, tokenizer)
+    context_room = budget_tokens // 2 if context_tokens is None else context_tokens
+    context = pack_context(request, fim, context_room, tokenizer)
+    suffix_room = 0 if fim is None else room // _SUFFIX_SHARE
+    fragment = bool(context.inside)
+    shown = excerpt(request, room, suffix_room, tokenizer=tokenizer, fragment=fragment)
+    prefix, suffix = shown.prefix, shown.suffix
     before, ending, healable = prefix.tokens, typed.tokens, len(typed.tokens)
-    if joined := fim.format.continues_prefix:
-        before = _joined(request, prefix, room, tokenizer, fragment=context.inside_prefix)
+    if joins:
+        before = _joined(request, prefix, room, tokenizer)
         ending, healable = (), min(len(before), healable + _HEALABLE_PREFIX_TOKENS)
+    tokens = (*bos, *_assemble(fim, context, before, suffix.tokens), *ending)
+    if not tokens and tokenizer.eos_id is not None:
+        # There is nothing to continue, and a model cannot run on nothing: a document starts.
+        tokens = (tokenizer.eos_id,)
     return Prompt(
-        tokens=(*bos, *_assemble(fim, frame, context, before, suffix.tokens), *ending),
+        tokens=tokens,
         prefix_tokens=len(prefix.tokens),
         suffix_tokens=len(suffix.tokens),
-        context_tokens=sum(map(len, context.bodies)),
+        context_tokens=context.body_tokens,
         healable_tokens=healable,
-        opens_text=joined and not (before or context.inside_prefix),
-        dropped=Dropped(
-            prefix_chars=prefix.dropped_chars,
-            suffix_chars=suffix.dropped_chars,
-            typed_chars=typed.dropped_chars,
-            context_chunks=context.dropped_chunks,
-        ),
+        opens_text=joins and not (before or context.inside),
+        dropped=_dropped(shown, typed, context),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Frame:
-    """What stands around the context: ``head`` before it, ``outer`` after it and outside of the
-    prefix marker, ``inner`` inside. ``possible`` is false where there can be no context."""
-
-    possible: bool
-    inside: bool = False
-    head: tuple[int, ...] = ()
-    file: tuple[int, ...] = ()
-    header: str = ""
-    outer: tuple[int, ...] = ()
-    inner: tuple[int, ...] = ()
-
-    @property
-    def before_prefix(self) -> bool:
-        """Whether text stands between the prefix and its marker."""
-        return self.possible and (self.inside or bool(self.inner))
-
-    @property
-    def cost(self) -> int:
-        return len(self.head) + len(self.outer) + len(self.inner)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Context:
-    """The chunks that fit, each with its marker and header in ``parts``; ``cost`` has it all.
-
-    ``inside_prefix``: text of it stands between the prefix and its marker.
-    """
-
-    parts: tuple[tuple[int, ...], ...] = ()
-    bodies: tuple[Sequence[int], ...] = ()
-    cost: int = 0
-    inside_prefix: bool = False
-    dropped_chunks: int = 0
+def _dropped(shown: Excerpt, typed: Window, context: Context) -> Dropped:
+    return Dropped(
+        prefix_chars=shown.prefix.dropped_chars,
+        suffix_chars=shown.suffix.dropped_chars,
+        typed_chars=typed.dropped_chars,
+        context_chunks=context.dropped_chunks,
+    )
 
 
 def _typed_room(room: int) -> int:
@@ -145,170 +119,31 @@ def _typed_room(room: int) -> int:
     return min(room // 2, MAX_TYPED_TOKENS)
 
 
-def _prefix_only(
-    request: CompletionRequest,
-    typed: Window,
-    room: int,
-    bos: tuple[int, ...],
-    tokenizer: Tokenizer,
-) -> Prompt:
-    prefix = tail_window(request.prefix, room, tokenizer=tokenizer)
-    text = _joined(request, prefix, room, tokenizer)
-    tokens = (*bos, *text)
-    if not tokens and tokenizer.eos_id is not None:
-        # There is nothing to continue, and a model cannot run on nothing: a document starts.
-        tokens = (tokenizer.eos_id,)
-    return Prompt(
-        tokens=tokens,
-        prefix_tokens=len(prefix.tokens),
-        suffix_tokens=0,
-        context_tokens=0,
-        healable_tokens=min(len(text), len(typed.tokens) + _HEALABLE_PREFIX_TOKENS),
-        opens_text=not text,
-        dropped=Dropped(
-            prefix_chars=prefix.dropped_chars,
-            suffix_chars=len(request.suffix),
-            context_chunks=len(request.context),
-        ),
-    )
-
-
 def _joined(
-    request: CompletionRequest,
-    prefix: Window,
-    room: int,
-    tokenizer: Tokenizer,
-    *,
-    fragment: bool = False,
+    request: CompletionRequest, prefix: Preceding, room: int, tokenizer: Tokenizer
 ) -> Sequence[int]:
-    """Encode the part of the prefix that is shown and what was typed after it as one text.
-
-    ``fragment``: other text precedes it.
-    """
+    """Encode the end of the prefix that is shown and what was typed after it as one text."""
     if not request.typed:
         return prefix.tokens
-    encode = tokenizer.encode_fragment if fragment else tokenizer.encode
-    ids = encode(request.prefix[prefix.dropped_chars :] + request.typed)
+    window = prefix.window
+    encode = tokenizer.encode_fragment if prefix.fragment else tokenizer.encode
+    ids = encode(request.prefix[window.dropped_chars :] + request.typed)
     # Joining seldom makes more tokens, but it can, and the room is a promise.
-    return ids[-(len(prefix.tokens) + _typed_room(room)) :]
-
-
-def _share(
-    request: CompletionRequest, frame: _Frame, room: int, tokenizer: Tokenizer
-) -> tuple[_Context, Window, Window]:
-    """Share ``room`` out between context, prefix and suffix."""
-    context = _pack_context(request.context, frame, room // 2, tokenizer)
-    reserved = min(context.cost, room // 4)
-    prefix, suffix = _split(request, room - reserved, context, tokenizer)
-    # The file grows with every key; what it leaves to the context shrinks in steps only.
-    step = max(1, room // 16)
-    left = (room - len(prefix.tokens) - len(suffix.tokens)) // step * step
-    cap = min(room // 2, max(reserved, left))
-    if context.cost > cap:
-        context = _pack_context(request.context, frame, cap, tokenizer)
-        if not context.parts:
-            # Nothing precedes the prefix then, and what was kept free is the file's.
-            prefix, suffix = _split(request, room, context, tokenizer)
-    return context, prefix, suffix
-
-
-def _split(
-    request: CompletionRequest, room: int, context: _Context, tokenizer: Tokenizer
-) -> tuple[Window, Window]:
-    """Give the suffix a quarter of ``room``, the prefix the rest, either what the other leaves."""
-    suffix = head_window(request.suffix, room // 4, tokenizer=tokenizer)
-    prefix = tail_window(
-        request.prefix,
-        room - len(suffix.tokens),
-        tokenizer=tokenizer,
-        fragment=context.inside_prefix,
-    )
-    if suffix.dropped_chars and not prefix.dropped_chars:
-        suffix = head_window(request.suffix, room - len(prefix.tokens), tokenizer=tokenizer)
-    return prefix, suffix
-
-
-def _frame(
-    context: Sequence[ContextChunk],
-    fim: ResolvedFim,
-    file_path: str,
-    repo_name: str,
-    tokenizer: Tokenizer,
-) -> _Frame:
-    style = fim.format.repo
-    if not context or (style.file is not None and fim.file is None):
-        return _Frame(possible=False)
-    file = () if fim.file is None else (fim.file,)
-    header = _header(style.header, file_path, tokenizer) if file_path else ()
-    head: tuple[int, ...] = ()
-    if fim.repo is not None and repo_name:
-        head = (fim.repo, *_header("{path}\n", repo_name, tokenizer))
-    within = style.inside or style.header_inside
-    return _Frame(
-        possible=True,
-        inside=style.inside,
-        head=head,
-        file=file,
-        header=style.header,
-        outer=file if within else (*file, *header),
-        inner=header if within else (),
-    )
-
-
-def _header(template: str, path: str, tokenizer: Tokenizer) -> tuple[int, ...]:
-    # A path is one line: a newline in it would start the file's text.
-    line = " ".join(path.split("\n"))[-_HEADER_CHARS:]
-    return tuple(tokenizer.encode_fragment(template.format(path=line)))
-
-
-def _pack_context(
-    context: Sequence[ContextChunk], frame: _Frame, cap_tokens: int, tokenizer: Tokenizer
-) -> _Context:
-    """Take chunks in their ranking while they fit; the last may be cut to its first lines."""
-    cost = frame.cost
-    taken: list[tuple[ContextChunk, tuple[int, ...], Sequence[int]]] = []
-    for chunk in context if frame.possible else ():
-        title = (*frame.file, *_header(frame.header, chunk.path, tokenizer))
-        room = cap_tokens - cost - len(title)
-        text = chunk.text if chunk.text.endswith("\n") else chunk.text + "\n"
-        body = head_window(text, room, tokenizer=tokenizer)
-        if body.dropped_chars and room < _MIN_CUT_CHUNK_TOKENS:
-            continue
-        cost += len(title) + len(body.tokens)
-        taken.append((chunk, title, body.tokens))
-    if not taken:
-        return _Context(dropped_chunks=len(context))
-    # Ranks change from one key to the next, paths do not: their order keeps the cache alive.
-    taken.sort(key=lambda item: (item[0].path, item[0].text))
-    return _Context(
-        parts=tuple((*title, *body) for _, title, body in taken),
-        bodies=tuple(body for _, _, body in taken),
-        cost=cost,
-        inside_prefix=frame.before_prefix,
-        dropped_chunks=len(context) - len(taken),
-    )
+    return [*prefix.landmarks, *ids[-(len(window.tokens) + _typed_room(room)) :]]
 
 
 def _assemble(
-    fim: ResolvedFim,
-    frame: _Frame,
-    context: _Context,
-    prefix: Sequence[int],
-    suffix: Sequence[int],
-) -> list[int]:
+    fim: ResolvedFim | None, context: Context, prefix: Sequence[int], suffix: Sequence[int]
+) -> Sequence[int]:
     """Put everything in the family's order."""
-    files = [token_id for part in context.parts for token_id in part]
-    before: list[int] = []
-    inside: list[int] = []
-    if files:
-        before = [*frame.head, *([] if frame.inside else files), *frame.outer]
-        inside = [*(files if frame.inside else []), *frame.inner]
-    text = [*inside, *prefix]
+    text = [*context.inside, *prefix]
+    if fim is None:
+        return text
     middle = () if fim.middle is None else (fim.middle,)
     match fim.format.order:
         case FimOrder.PREFIX_FIRST:
-            return [*before, fim.prefix, *text, fim.suffix, *suffix, *middle]
+            return [*context.outside, fim.prefix, *text, fim.suffix, *suffix, *middle]
         case FimOrder.SUFFIX_FIRST:
-            return [*before, fim.suffix, *suffix, fim.prefix, *text, *middle]
+            return [*context.outside, fim.suffix, *suffix, fim.prefix, *text, *middle]
         case FimOrder.PREFIX_LAST:
-            return [*before, fim.prefix, fim.suffix, *suffix, *middle, *text]
+            return [*context.outside, fim.prefix, fim.suffix, *suffix, *middle, *text]

@@ -3,22 +3,23 @@
 What can be reused of the last prompt decides the latency, so the far end of a window must not
 slide with every line typed. It may lie anywhere between "just fits" and "three quarters of that";
 of the lines there, the one with the roundest number is taken (most trailing zero bits, counted
-from the far end of the whole text). Typing then moves it seldom, and by a jump.
+from the far end of the whole text). Typing then moves it seldom, and by a jump. Where a syntactic
+unit starts or ends is better than any other line.
 
 The cost does not depend on the length of the text, but for counting its newlines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from midfill_engine.tokenizer import Tokenizer
 
-__all__ = ["Window", "head_window", "tail_window"]
+__all__ = ["CHARS_PER_TOKEN", "Window", "head_window", "tail_window"]
 
-# Code has 3 to 4 characters per token; looking further than this costs time and gains little.
-_CHARS_PER_TOKEN = 5
+CHARS_PER_TOKEN = 5
+"""Code has 3 to 4 of them; looking at more than this costs time and gains little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +44,21 @@ class _Cut:
 
 
 def tail_window(
-    text: str, budget_tokens: int, *, tokenizer: Tokenizer, fragment: bool = False
+    text: str,
+    budget_tokens: int,
+    *,
+    tokenizer: Tokenizer,
+    fragment: bool = False,
+    starts: Collection[int] = (),
 ) -> Window:
-    """Show the end of ``text`` (the prefix, up to the cursor). ``fragment``: text precedes it."""
+    """Show the end of ``text`` (the prefix, up to the cursor).
+
+    ``fragment``: text precedes it. It preferably starts at one of ``starts``, starts of lines.
+    """
     encode = tokenizer.encode_fragment if fragment else tokenizer.encode
     if budget_tokens <= 0:
         return Window(tokens=(), dropped_chars=len(text))
-    far = max(0, len(text) - _CHARS_PER_TOKEN * budget_tokens)
+    far = max(0, len(text) - CHARS_PER_TOKEN * budget_tokens)
     start = text.find("\n", far, len(text) - 1) + 1 if far else 0
     # No line starts in the nearer half of what we look at: the line there is too long to drop.
     if not far or far < start <= (far + len(text)) // 2:
@@ -58,7 +67,8 @@ def tail_window(
         if start == 0 and len(ids) <= budget_tokens:
             return Window(tokens=ids, dropped_chars=0)
         cuts = _cuts_before_lines(near, ids, text.count("\n", 0, start), tokenizer)
-        cut = _stable_cut(cuts, min(budget_tokens, len(ids)))
+        best = {at - start for at in starts}
+        cut = _stable_cut(cuts, min(budget_tokens, len(ids)), best)
         if cut is not None:
             ids = encode(near[cut.offset :])
             # Cutting text can change the tokens at the cut, so by a hair it may be too much.
@@ -66,12 +76,17 @@ def tail_window(
     return _inside_line(len(text), budget_tokens, lambda dropped: encode(text[dropped:]))
 
 
-def head_window(text: str, budget_tokens: int, *, tokenizer: Tokenizer) -> Window:
-    """Show the start of ``text`` (the suffix, from the cursor on; a file given as context)."""
+def head_window(
+    text: str, budget_tokens: int, *, tokenizer: Tokenizer, ends: Collection[int] = ()
+) -> Window:
+    """Show the start of ``text`` (the suffix, from the cursor on; a file given as context).
+
+    It preferably ends at one of ``ends``, each right after the end of a line.
+    """
     encode = tokenizer.encode_fragment
     if budget_tokens <= 0:
         return Window(tokens=(), dropped_chars=len(text))
-    size = _CHARS_PER_TOKEN * budget_tokens
+    size = CHARS_PER_TOKEN * budget_tokens
     whole = len(text) <= size
     end = len(text) if whole else text.rfind("\n", 0, size) + 1
     if whole or end * 2 > size:
@@ -81,7 +96,7 @@ def head_window(text: str, budget_tokens: int, *, tokenizer: Tokenizer) -> Windo
             return Window(tokens=ids, dropped_chars=0)
         far_lines = text.count("\n", end) + (not whole and not text.endswith("\n"))
         cuts = _cuts_after_lines(near, ids, far_lines, tokenizer)
-        cut = _stable_cut(cuts, min(budget_tokens, len(ids)))
+        cut = _stable_cut(cuts, min(budget_tokens, len(ids)), ends)
         if cut is not None:
             ids = encode(near[: cut.offset])
             dropped = len(text) - cut.offset
@@ -130,14 +145,18 @@ def _newline_tokens(ids: Sequence[int], tokenizer: Tokenizer) -> list[tuple[int,
     return [(at, count) for at, count in enumerate(counts) if count]
 
 
-def _stable_cut(cuts: Sequence[_Cut], budget_tokens: int) -> _Cut | None:
-    """Choose the cut whose line number is roundest; ``None`` when a line is too long for this."""
+def _stable_cut(cuts: Sequence[_Cut], budget_tokens: int, best: Collection[int]) -> _Cut | None:
+    """Choose the cut whose line number is roundest, of those at ``best`` offsets if there are any.
+
+    ``None`` when a line is too long for this.
+    """
     fitting = [cut for cut in cuts if cut.tokens <= budget_tokens]
     if not fitting or fitting[0].tokens * 2 < budget_tokens:
         return None
     least = fitting[0].tokens * 3 // 4
     return max(
-        (cut for cut in fitting if cut.tokens >= least), key=lambda cut: _roundness(cut.far_lines)
+        (cut for cut in fitting if cut.tokens >= least),
+        key=lambda cut: (cut.offset in best, _roundness(cut.far_lines)),
     )
 
 
@@ -153,7 +172,7 @@ def _inside_line(
 
     ``encode_without(dropped)`` encodes the text of ``chars`` characters without that many.
     """
-    kept = _CHARS_PER_TOKEN * budget_tokens
+    kept = CHARS_PER_TOKEN * budget_tokens
     while kept > 0:
         step = max(1, kept // 4)
         dropped = -(-max(0, chars - kept) // step) * step
