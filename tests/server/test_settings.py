@@ -36,6 +36,19 @@ def test_editors_may_write_camel_case_whole_floats_and_nulls() -> None:
     assert isinstance(settings.engine.context_tokens, int)
 
 
+def test_lists_of_texts_come_from_the_file_and_from_editors(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[completion]\ndisabled_files = ["*.sql", "a,b"]\n', encoding="utf-8")
+    base, problems = load_settings({CONFIG_VARIABLE: str(path)})
+    assert problems == []
+    settings, problems = parse({"completion": {"disabledLanguages": ["markdown"]}}, base)
+    assert problems == []
+    assert settings.completion.disabled_files == ("*.sql", "a,b")
+    assert settings.completion.disabled_languages == ("markdown",)
+    emptied, problems = parse({"completion": {"disabledFiles": []}}, settings)
+    assert (emptied.completion.disabled_files, problems) == ((), [])
+
+
 @pytest.mark.parametrize(
     ("data", "key", "hint"),
     [
@@ -54,6 +67,20 @@ def test_editors_may_write_camel_case_whole_floats_and_nulls() -> None:
         ({"completion": {"maxTokens": float("nan")}}, "completion.max_tokens", "whole number"),
         ({"completion": {"timeout_s": float("inf")}}, "completion.timeout_s", "30.0 is used"),
         ({"engine": {"home": "~nobody-of-that-name/x"}}, "engine.home", "home folder"),
+        ({"completion": {"eagerness": "loud"}}, "completion.eagerness", "balanced, eager, always"),
+        (
+            {"completion": {"disabledLanguages": "a,b"}},
+            "completion.disabled_languages",
+            'expected a list of texts, as ["a", "b"], not "a,b"; [] is used',
+        ),
+        (
+            {"completion": {"disabled_files": ["*.sql", 7]}},
+            "completion.disabled_files",
+            "expected nothing but texts in the list, not 7",
+        ),
+        ({"completion": {"disabled_files": [None]}}, "completion.disabled_files", "not unset"),
+        ({"completion": {"disabled_files": ["a", " "]}}, "completion.disabled_files", 'not " "'),
+        ({"context": {"maxFiles": -1}}, "context.max_files", "from 0 to 1000000"),
     ],
 )
 def test_what_cannot_be_used_is_reported_and_left_as_it_was(
@@ -124,6 +151,8 @@ def test_every_setting_is_in_the_table() -> None:
     assert "| `engine.threads` | unset |" in table
     assert "| `completion.max_tokens` | `64` |" in table
     assert "| `streaming` | `false` |" in table
+    assert "| `completion.disabled_files` | `[]` |" in table
+    assert "| `context.max_files` | `10000` |" in table
 
 
 def test_the_readme_shows_that_table() -> None:
