@@ -8,11 +8,14 @@ the places were chosen are in ``benchmarks/results/anchoring-0.5b.json``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
+from midfill_engine.types import ContextChunk, Landmark
 from midfill_server.closers import ends_of_closers
 
-__all__ = ["Anchors", "Split", "fresh"]
+__all__ = ["Anchors", "Scene", "SceneOf", "Split", "fresh"]
 
 # Far more than any prompt holds, and little enough to copy at every keystroke.
 _WINDOW_CHARACTERS = 64 * 1024
@@ -28,6 +31,21 @@ _MAX_TYPED_CHARACTERS = 640
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What a model is shown beside the text around a cursor; see ``CompletionRequest``.
+
+    It comes before that text in a prompt, so it stays as it is for as long as the split does.
+    """
+
+    context: tuple[ContextChunk, ...] = ()
+    landmarks: tuple[Landmark, ...] = ()
+    breaks: tuple[int, ...] = ()
+    path: str = ""
+    repo: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """The text around a cursor as a model is shown it: ``typed`` stands between the two others.
 
@@ -38,6 +56,7 @@ class Split:
     typed: str
     suffix: str
     start: int
+    scene: Scene = field(default_factory=Scene)
 
     @property
     def is_long(self) -> bool:
@@ -45,29 +64,37 @@ class Split:
         return len(self.typed) > _LONG_CHARACTERS
 
 
+SceneOf: TypeAlias = Callable[[Split], Scene]
+"""Finds what to show beside a new split."""
+
+
+def _bare(split: Split) -> Scene:
+    return Scene()
+
+
 class Anchors:
-    """Remembers for each document where its prompt is split."""
+    """Remembers for each document where its prompt is split, and with what beside it."""
 
     def __init__(self) -> None:
         self._splits: dict[str, Split] = {}
+        # New ones that were only looked at: the prompt there may be computed by now.
+        self._looked: dict[str, Split] = {}
 
-    def split(self, uri: str, text: str, cursor: int) -> Split:
+    def split(self, uri: str, text: str, cursor: int, scene_of: SceneOf = _bare) -> Split:
         """Split ``text`` for the cursor; the anchor moves only if it no longer fits."""
-        split = self.look(uri, text, cursor)
+        split = self.look(uri, text, cursor, scene_of)
         self._splits[uri] = split
         return split
 
-    def look(self, uri: str, text: str, cursor: int) -> Split:
+    def look(self, uri: str, text: str, cursor: int, scene_of: SceneOf = _bare) -> Split:
         """Return what ``split`` would, and leave the anchor where it is."""
-        anchor = self._splits.get(uri)
-        if anchor is not None and _fits(anchor, text, cursor):
-            return Split(
-                prefix=anchor.prefix,
-                typed=text[anchor.start : cursor],
-                suffix=anchor.suffix,
-                start=anchor.start,
-            )
-        return fresh(text, cursor)
+        for anchor in (self._splits.get(uri), self._looked.get(uri)):
+            if anchor is not None and _fits(anchor, text, cursor):
+                return replace(anchor, typed=text[anchor.start : cursor])
+        split = fresh(text, cursor)
+        split = replace(split, scene=scene_of(split))
+        self._looked[uri] = split
+        return split
 
     def move(self, uri: str, split: Split) -> None:
         """Move the anchor of a document: its prompt at the new place is computed."""
@@ -76,6 +103,7 @@ class Anchors:
     def forget(self, uri: str) -> None:
         """Forget a document."""
         self._splits.pop(uri, None)
+        self._looked.pop(uri, None)
 
 
 def fresh(text: str, cursor: int) -> Split:

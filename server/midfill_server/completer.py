@@ -8,16 +8,18 @@ a moment: in an editor the next key has come by then, and mostly it agrees.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
-from midfill_engine.types import FinishReason, Timings
+from midfill_engine.types import FinishReason
+from midfill_server.alternatives import job_for
 from midfill_server.anchors import Anchors, Split, fresh
+from midfill_server.generation import Generation, Ticket, accepted, known_answer, line_answer
 from midfill_server.pipeline import Completion, Query, complete, prefetch
+from midfill_server.scenes import Scenes
 from midfill_server.scheduler import (
     CallLater,
     Priority,
@@ -34,8 +36,6 @@ __all__ = ["Completer", "Foresight"]
 # How long a generation that nobody waits for goes on: until the key that follows a cancel.
 _LINGER_S = 0.3
 
-_FIRST_LINE = re.compile(r"\s*\S[^\r\n]*(?=[\r\n])")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foresight:
@@ -49,47 +49,28 @@ class Foresight:
     at_rest_s: float | None = 0.08
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Generation:
-    """The model at work. ``outcome`` is there once it has ended; ``changed`` wakes its followers.
+class Completer:
+    """Answers the requests of one session; every method belongs to the event loop's thread.
 
-    It goes on without followers until ``lingering`` is due, or to its end if it is ``kept``.
-    ``cost`` is told to one request only: to the first that gets an answer out of it.
+    ``on_busy`` hears when the model begins to write, and when it does so no more.
     """
 
-    suggestion: Suggestion
-    outcome: Completion | BaseException | None = None
-    followers: int = 0
-    kept: bool = False
-    lingering: Timer | None = None
-    cost: Timings | None = None
-    task: asyncio.Task[Completion] | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def tell(self) -> None:
-        """Wake all followers."""
-        event, self.changed = self.changed, asyncio.Event()
-        event.set()
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Ticket:
-    """A request that waits; ``over`` once a newer one has come for its document."""
-
-    over: bool = False
-
-
-class Completer:
-    """Answers the requests of one session; every method belongs to the event loop's thread."""
-
-    def __init__(self, scheduler: Scheduler, *, call_later: CallLater | None = None) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        call_later: CallLater | None = None,
+        on_busy: Callable[[bool], None] = lambda is_busy: None,
+    ) -> None:
+        self._on_busy = on_busy
         self.foresight = Foresight()
         self._scheduler = scheduler
         self._call_later = call_later or call_later_on_loop
         self._anchors = Anchors()
+        self.scenes = Scenes()
         self._suggestions = Suggestions()
-        self._running: list[_Generation] = []
-        self._tickets: dict[str, _Ticket] = {}
+        self._running: list[Generation] = []
+        self._tickets: dict[str, Ticket] = {}
         self._timer: Timer | None = None
         self._timer_uri = ""
         self._prefetches: set[asyncio.Task[None]] = set()
@@ -97,26 +78,43 @@ class Completer:
     async def complete(
         self, query: Query, on_text: Callable[[str], None], *, line_first: bool = False
     ) -> Completion:
-        """Answer ``query``; ``on_text`` gets the text so far, which only ever grows.
+        """Answer ``query``; ``on_text`` gets the first line, while the rest is being generated.
 
-        ``line_first``: the first line is an answer as soon as it is whole, and the rest goes on
-        being generated. Raises ``SupersededError`` as soon as a newer request comes for the
-        document, and what the scheduler raises.
+        ``line_first``: that line is an answer, and the rest goes on being generated. Raises
+        ``SupersededError`` as soon as a newer request comes for the document, and what the
+        scheduler raises.
         """
         self._stop_timer()
         ticket = self._take_over(query.uri)
         known = self._suggestions.find(query.uri, query.text, query.cursor)
-        if known is not None and known.done:
-            return self._answer(query, _known(known, query))
+        if known is not None and known.done and (known.text or not query.invoked):
+            return self._answer(query, known_answer(known, query))
         generation = next((each for each in self._running if each.suggestion is known), None)
         source = Source.JOINED
         while True:
             if generation is None:
                 generation, source = self._begin(query), Source.MODEL
             answer = await self._follow(generation, query, ticket, on_text, line_first)
-            if answer is not None:
+            # A text that nobody asked for by hand may be kept back; who does so is shown one.
+            kept_back = answer is not None and answer.withheld and query.invoked
+            if answer is not None and not kept_back:
                 return self._answer(query, replace(answer, source=source))
             generation = None
+
+    async def alternatives(self, query: Query, answer: Completion) -> tuple[str, ...]:
+        """Return other texts for the place that was just answered, the best one first.
+
+        They are known when one of them is typed along. Raises as ``complete`` does.
+        """
+        ticket = self._tickets.get(query.uri)
+        query = self.scenes.seen(query)
+        split = self._anchors.look(query.uri, query.text, query.cursor, self.scenes.of(query))
+        others = await self._scheduler.run(query.uri, job_for(query, split, answer.text))
+        if ticket is None or ticket.over:
+            raise SupersededError
+        said = (answer.text, *others) if others else ()
+        self._suggestions.learn(query.uri, query.text, query.cursor, said, answer.model_id)
+        return others
 
     def rest(self, query: Query) -> None:
         """Hear that the cursor has come to ``query.cursor``: the next key may be typed there."""
@@ -155,28 +153,29 @@ class Completer:
             # wait for it, although a faster model can answer.
             self._plan_ahead(query, shown)
             return
-        query = _accepted(query, shown)
-        split = self._anchors.look(query.uri, query.text, query.cursor)
+        query = self.scenes.seen(accepted(query, shown))
+        split = self._anchors.look(query.uri, query.text, query.cursor, self.scenes.of(query))
         if self._suggestions.find(query.uri, query.text, query.cursor) is None:
             self._generate(query, split, (), ahead=True)
         if split.is_long:
             self._spawn_prefetch(query)
 
-    def _take_over(self, uri: str) -> _Ticket:
+    def _take_over(self, uri: str) -> Ticket:
         """Let this request be the document's latest; an earlier one need not wait any more."""
         earlier = self._tickets.get(uri)
         if earlier is not None:
             earlier.over = True
             for generation in self._running:
                 generation.tell()
-        ticket = self._tickets[uri] = _Ticket()
+        ticket = self._tickets[uri] = Ticket()
         return ticket
 
-    def _begin(self, query: Query) -> _Generation:
+    def _begin(self, query: Query) -> Generation:
         # What nobody waits for must not make this one wait.
         for generation in self._running:
-            self._abandon(generation, even_kept=True)
-        split = self._anchors.split(query.uri, query.text, query.cursor)
+            generation.abandon(even_kept=True)
+        query = self.scenes.seen(query)
+        split = self._anchors.split(query.uri, query.text, query.cursor, self.scenes.of(query))
         latest = self._suggestions.latest(query.uri, query.cursor)
         hints: tuple[str, ...] = ()
         if latest is not None and latest.text:
@@ -187,11 +186,12 @@ class Completer:
 
     def _generate(
         self, query: Query, split: Split, hints: tuple[str, ...], *, ahead: bool
-    ) -> _Generation:
+    ) -> Generation:
         suggestion = Suggestion.at(query.uri, query.text, query.cursor, ahead=ahead)
-        generation = _Generation(suggestion=suggestion, kept=ahead)
+        generation = Generation(suggestion=suggestion, kept=ahead)
         self._suggestions.add(suggestion)
         self._running.append(generation)
+        self._on_busy(True)
         generation.task = asyncio.get_running_loop().create_task(
             self._run(generation, query, split, hints)
         )
@@ -199,7 +199,7 @@ class Completer:
         return generation
 
     async def _run(
-        self, generation: _Generation, query: Query, split: Split, hints: tuple[str, ...]
+        self, generation: Generation, query: Query, split: Split, hints: tuple[str, ...]
     ) -> Completion:
         suggestion = generation.suggestion
 
@@ -226,9 +226,10 @@ class Completer:
             self._spawn_prefetch(query)
         return completion
 
-    def _ended(self, generation: _Generation, task: asyncio.Task[Completion]) -> None:
+    def _ended(self, generation: Generation, task: asyncio.Task[Completion]) -> None:
         # Called also for a task that was cancelled before its first step.
         self._running.remove(generation)
+        self._on_busy(bool(self._running))
         if generation.lingering is not None:
             generation.lingering.cancel()
         suggestion = generation.suggestion
@@ -247,9 +248,9 @@ class Completer:
 
     async def _follow(
         self,
-        generation: _Generation,
+        generation: Generation,
         query: Query,
-        ticket: _Ticket,
+        ticket: Ticket,
         on_text: Callable[[str], None],
         line_first: bool,
     ) -> Completion | None:
@@ -277,15 +278,9 @@ class Completer:
                 if outcome is not None:
                     cost, generation.cost = generation.cost, None
                     return replace(outcome, text=rest, timings=cost)
-                line = _first_line(rest) if line_first else None
-                if line is not None:
+                if line_first and rest.strip():
                     generation.kept = True
-                    return Completion(
-                        text=line,
-                        finish=FinishReason.STOP,
-                        timings=None,
-                        model_id=suggestion.model_id,
-                    )
+                    return line_answer(suggestion, rest)
                 if rest != said and rest.startswith(said):
                     said = rest
                     on_text(rest)
@@ -293,14 +288,7 @@ class Completer:
         finally:
             generation.followers -= 1
             if generation.outcome is None and not generation.followers and not generation.kept:
-                stop = partial(self._abandon, generation)
-                generation.lingering = self._call_later(_LINGER_S, stop)
-
-    def _abandon(self, generation: _Generation, *, even_kept: bool = False) -> None:
-        """Stop a generation that nobody follows."""
-        wanted = generation.followers or (generation.kept and not even_kept)
-        if not wanted and generation.task is not None:
-            generation.task.cancel()
+                generation.lingering = self._call_later(_LINGER_S, generation.abandon)
 
     def _spawn_prefetch(self, query: Query) -> None:
         task = asyncio.get_running_loop().create_task(self._prefetch(query))
@@ -309,10 +297,13 @@ class Completer:
         task.add_done_callback(self._prefetches.discard)
 
     async def _prefetch(self, query: Query) -> None:
-        split = self._anchors.look(query.uri, query.text, query.cursor)
+        query = self.scenes.seen(query)
+        scene_of = self.scenes.of(query)
+        split = self._anchors.look(query.uri, query.text, query.cursor, scene_of)
         if split.is_long:
             # While nobody types, the prompt can be split nearer without making anybody wait.
             split = fresh(query.text, query.cursor)
+            split = replace(split, scene=scene_of(split))
 
         def job(engine: Engine, cancel: CancelToken, emit: Callable[[str], None]) -> bool:
             return prefetch(query, split, engine, cancel)
@@ -336,39 +327,3 @@ class Completer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _known(suggestion: Suggestion, query: Query) -> Completion:
-    source = Source.TYPED_THROUGH
-    if suggestion.ahead and query.cursor == suggestion.start:
-        source = Source.PREFETCHED
-    return Completion(
-        text=suggestion.rest(query.text, query.cursor) or "",
-        finish=suggestion.finish or FinishReason.STOP,
-        timings=None,
-        model_id=suggestion.model_id,
-        source=source,
-    )
-
-
-def _first_line(text: str) -> str | None:
-    """Return the first line with text in it, if it is whole."""
-    found = _FIRST_LINE.match(text)
-    return found and found.group()
-
-
-def _accepted(query: Query, shown: str) -> Query:
-    """Return what would be asked for after ``shown`` was accepted."""
-    text, cursor = query.text, query.cursor
-    # An editor inserts the line ends that its file has. Looking for "\r\n" alone is slow in a
-    # large file without any "\r".
-    crlf = "\r" in text and "\r\n" in text
-    shown = re.sub(r"\r?\n", "\r\n" if crlf else "\n", shown)
-    return replace(
-        query,
-        text=text[:cursor] + shown + text[cursor:],
-        cursor=cursor + len(shown),
-        patient=False,
-        pause_s=0.0,
-        awaited=False,
-    )

@@ -7,15 +7,23 @@ from dataclasses import dataclass, replace
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
-from midfill_engine.types import CompletionRequest, FinishReason, Timings
+from midfill_engine.types import CompletionRequest, FinishReason, Timings, TokenScore
 from midfill_server.anchors import Split
-from midfill_server.postprocess import Site, truncate, visible, whole_lines
+from midfill_server.judgement.confidence import features, is_shown, may_be_shown, probability
+from midfill_server.postprocess import (
+    Length,
+    Rule,
+    Site,
+    Step,
+    extent_of,
+    finish,
+    first_line,
+)
 from midfill_server.source import Source
+from midfill_server.syntax import SyntaxTree, language_of
+from midfill_server.writing import Draft, write
 
-__all__ = ["Completion", "Query", "complete", "prefetch"]
-
-# As much of the text around the cursor as the cuts look at.
-_SITE_CHARACTERS = 16 * 1024
+__all__ = ["Account", "Completion", "Query", "complete", "prefetch"]
 
 # A prompt that takes longer than this is not begun at once: a cursor that runs through a file
 # asks at many places, and stays at one.
@@ -27,19 +35,45 @@ _PAUSE_S = 0.075
 class Query:
     """What is asked for: text for the offset ``cursor`` of ``text``, the document ``uri``.
 
-    ``patient`` requests came by themselves while somebody typed: a costly one waits a little for
-    the next key. ``pause_s`` is waited for in any case. ``awaited``: somebody waits for the answer,
-    so a faster model may give it.
+    ``language_id`` is what the editor calls the language, ``tree`` the text's, where there is one.
+    ``length`` and ``eagerness`` are what the user wants to be offered; ``invoked``: somebody asked
+    by hand, and is shown whatever there is. ``patient`` requests came by themselves while somebody
+    typed: a costly one waits a little for the next key. ``pause_s`` is waited for in any case.
+    ``awaited``: somebody waits for the answer, so a faster model may give it.
     """
 
     uri: str
     text: str
     cursor: int
+    language_id: str = ""
+    tree: SyntaxTree | None = None
+    length: Length = Length.AUTO
+    eagerness: str = "balanced"
+    invoked: bool = False
     max_tokens: int = 64
     patient: bool = False
     pause_s: float = 0.0
     awaited: bool = True
     request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """How an answer came about, for people: ``midfill complete --explain``.
+
+    ``raw`` is what the model wrote, with its ``scores``; ``changed``: on second thoughts, with
+    ``share`` as how probable it is among what was compared.
+    ``extent`` is why so much was wanted, ``steps`` what the filters did. ``sureness`` is how
+    probably the first line is right, ``None`` where nothing tells.
+    """
+
+    raw: str
+    scores: tuple[TokenScore, ...]
+    changed: bool
+    share: float
+    extent: Rule
+    steps: tuple[Step, ...]
+    sureness: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +83,8 @@ class Completion:
     ``finish`` is ``STOP`` too where the text was cut because it began to repeat what follows.
     ``timings`` is what the model spent on it: ``None`` where it did not have to work.
     ``stood_in``: a faster model answered, and the better one does not have the prompt yet.
+    ``withheld`` is a text that is probably wrong and was not shown for that. ``account`` tells how
+    it came about, where the model worked for this very answer.
     """
 
     text: str
@@ -57,6 +93,8 @@ class Completion:
     model_id: str
     source: Source = Source.MODEL
     stood_in: bool = False
+    withheld: str = ""
+    account: Account | None = None
 
 
 def complete(
@@ -66,50 +104,81 @@ def complete(
     cancel: CancelToken,
     on_text: Callable[[str], None],
     hints: tuple[str, ...] = (),
+    *,
+    reconsiders: bool = True,
 ) -> Completion:
-    """Compute a completion; ``on_text`` gets the text so far, which only ever grows.
+    """Compute a completion. ``on_text`` gets its first line as soon as that is whole and judged.
 
-    Raises what the engine raises.
+    The answer begins with that line. Not ``reconsiders``: the model's first choice is taken, even
+    where it hesitated. Raises what the engine raises.
     """
     request = _request(query, split, hints)
     if _gave_up(query, request, engine, cancel):
         return _nothing(engine)
     site = Site.around(
-        query.text[max(query.cursor - _SITE_CHARACTERS, 0) : query.cursor],
-        query.text[query.cursor : query.cursor + _SITE_CHARACTERS],
+        query.text,
+        query.cursor,
+        tree=query.tree,
+        language=language_of(query.language_id, query.uri),
+        length=query.length,
+        eagerness="always" if query.invoked else query.eagerness,
     )
-    enough = cancel.child()
-    raw, shown, settled = "", "", False
-    finish, timings, stood_in = FinishReason.CANCELLED, None, False
-    for chunk in engine.stream(request, enough):
-        if chunk.finish is not None:
-            finish, timings, stood_in = chunk.finish, chunk.timings, chunk.stood_in
-        if settled:
+
+    def is_worth_it(draft: Draft) -> bool:
+        return reconsiders and may_be_shown(_sureness(draft), site.eagerness)
+
+    draft, line, shown, enough = Draft(), "", False, cancel.child()
+    for draft in write(request, site, engine, enough, reconsiders=is_worth_it):
+        if line or not (line := first_line(draft.raw, site)):
             continue
-        raw += chunk.text
-        cut = truncate(raw, site)
-        if cut.settled:
-            # The engine stops at its next step; its last chunk still brings the timings.
-            settled = True
+        shown = _is_shown(draft, query)
+        if shown:
+            on_text(line)
+        else:
+            # Nobody will see what comes after it.
             enough.cancel()
-        text = visible(cut, site, final=False)
-        if text != shown:
-            shown = text
-            on_text(shown)
-    if finish is FinishReason.LENGTH and not settled:
-        raw = whole_lines(raw)
+    if enough.cancelled and not cancel.cancelled:
+        draft.settled = True
+    return _judged(draft, site, query, engine.info.model_id, shown=shown)
+
+
+def _judged(draft: Draft, site: Site, query: Query, model_id: str, *, shown: bool) -> Completion:
+    """Return what is shown of a draft that is written; ``shown``: its first line is already."""
+    scores = tuple(draft.scores)
+    outcome = finish(draft.raw, site, draft.finish, scores, shown=shown)
+    shown = shown or _is_shown(draft, query)
     return Completion(
-        text=visible(truncate(raw, site), site, final=True),
-        finish=FinishReason.STOP if settled else finish,
-        timings=timings,
-        model_id=engine.info.model_id,
-        stood_in=stood_in,
+        text=outcome.text if shown else "",
+        withheld="" if shown else outcome.text,
+        finish=FinishReason.STOP if draft.settled else draft.finish,
+        timings=draft.timings,
+        model_id=model_id,
+        stood_in=draft.stood_in,
+        account=Account(
+            raw=draft.raw,
+            scores=scores,
+            changed=draft.changed,
+            share=draft.share,
+            extent=extent_of(site),
+            steps=outcome.steps,
+            sureness=_sureness(draft),
+        ),
     )
+
+
+def _is_shown(draft: Draft, query: Query) -> bool:
+    return is_shown(_sureness(draft), "always" if query.invoked else query.eagerness)
+
+
+def _sureness(draft: Draft) -> float | None:
+    """Return how probably the first line is right: whether anything is shown rests on it."""
+    found = features(draft.scores, draft.line.first, draft.share)
+    return None if found is None else probability(found)
 
 
 def prefetch(query: Query, split: Split, engine: Engine, cancel: CancelToken) -> bool:
     """Compute the prompt, and nothing else; returns whether all of it is computed."""
-    request = replace(_request(query, split, ()), max_tokens=0, awaited=False)
+    request = replace(_request(query, split, ()), max_tokens=0, awaited=False, scored=False)
     *_, last = engine.stream(request, cancel)
     return last.finish is FinishReason.LENGTH
 
@@ -133,9 +202,16 @@ def _request(query: Query, split: Split, hints: tuple[str, ...]) -> CompletionRe
         prefix=_encodable(split.prefix),
         typed=_encodable(split.typed),
         suffix=_encodable(split.suffix),
+        context=split.scene.context,
+        landmarks=split.scene.landmarks,
+        breaks=split.scene.breaks,
+        path=split.scene.path,
+        repo=split.scene.repo,
+        comment=split.scene.comment,
         hints=hints,
         max_tokens=query.max_tokens,
         awaited=query.awaited,
+        scored=True,
         request_id=query.request_id,
     )
 

@@ -18,6 +18,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from midfill_engine import __version__
 from midfill_engine.options import EngineOptions
 from midfill_server.completer import Completer
+from midfill_server.context.visible import path_of
 from midfill_server.convert import encoding_of
 from midfill_server.document import DocumentStore, PositionEncoding, Snapshot
 from midfill_server.handlers import (
@@ -26,11 +27,13 @@ from midfill_server.handlers import (
     documents,
     inline_completion,
     lifecycle,
+    surroundings,
 )
 from midfill_server.profile import Profile, on_battery, profile_for
 from midfill_server.scheduler import EngineOpener, Scheduler
 from midfill_server.settings import Problem, Settings
 from midfill_server.statistics import Record, Recorder
+from midfill_server.workspace import Workspace
 
 if TYPE_CHECKING:
     from pygls.protocol.json_rpc import RPCMessage
@@ -57,8 +60,11 @@ _HANDLERS: tuple[tuple[str, Callable[..., object], object], ...] = (
     (types.WORKSPACE_DID_CHANGE_CONFIGURATION, configuration.did_change, None),
     (types.TEXT_DOCUMENT_DID_OPEN, documents.did_open, None),
     (types.TEXT_DOCUMENT_DID_CHANGE, documents.did_change, None),
+    (types.TEXT_DOCUMENT_DID_SAVE, documents.did_save, None),
     (types.TEXT_DOCUMENT_DID_CLOSE, documents.did_close, None),
+    (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, documents.did_change_folders, None),
     (cursor.MOVED_METHOD, cursor.did_move, None),
+    (surroundings.DIAGNOSTICS_METHOD, surroundings.did_change_diagnostics, None),
     # Without an options object pygls does not advertise the capability.
     (
         types.TEXT_DOCUMENT_INLINE_COMPLETION,
@@ -139,10 +145,13 @@ class MidfillServer(LanguageServer):
         )
         self.documents = DocumentStore()
         self.scheduler = Scheduler(open_engine)
-        self.completer = Completer(self.scheduler)
+        self.project = Workspace()
+        self.completer = Completer(self.scheduler, on_busy=self.project.busy)
         self.base_settings = settings
         """Settings below ``workspace/configuration``, to which a change goes back first."""
         self.settings = settings
+        self.client_name = ""
+        """What the client called itself, ``""`` if it did not."""
         self.problems = list(problems)
         self.recorder = recorder
         self._flush: asyncio.TimerHandle | None = None
@@ -161,6 +170,11 @@ class MidfillServer(LanguageServer):
         """The negotiated unit of positions."""
         return encoding_of(self.workspace.position_encoding)
 
+    def open_project(self) -> None:
+        """Read the folders of the workspace, as far as the settings want it."""
+        shown = self.project.open(self.settings.context, self.roots, self.documents.all())
+        self.completer.scenes.neighbourhood = self.project.surroundings if shown else None
+
     def apply_profile(self) -> Profile:
         """Let as much be computed ahead as is right now; looks at the battery once a minute."""
         now_s = time.monotonic()
@@ -172,6 +186,11 @@ class MidfillServer(LanguageServer):
             self.completer.foresight = profile.foresight
             self.scheduler.idle_release_s = profile.idle_release_s
         return profile
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The folders of the workspace, as paths."""
+        return tuple(filter(None, map(path_of, self.workspace.folders)))
 
     @property
     def arrived(self) -> Snapshot | None:

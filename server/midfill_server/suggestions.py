@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from midfill_engine.types import FinishReason
@@ -100,6 +101,15 @@ class Suggestions:
         self._next += 1
         while len(self._held) > self._most:
             self._held.popitem(last=False)
+
+    def learn(self, uri: str, text: str, cursor: int, said: Sequence[str], model_id: str) -> None:
+        """Remember several whole texts for one place; the first one is what is found there."""
+        for one in reversed(said):
+            suggestion = Suggestion.at(uri, text, cursor)
+            suggestion.text, suggestion.model_id = one, model_id
+            suggestion.done, suggestion.finish = True, FinishReason.STOP
+            if one:
+                self.add(suggestion)
 
     def find(self, uri: str, text: str, cursor: int) -> Suggestion | None:
         """Return the latest suggestion with something to say at the cursor of ``text``.

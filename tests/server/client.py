@@ -239,8 +239,10 @@ class LspClient:
         capabilities: Json = None,
         encodings: Sequence[str] | None = None,
         process_id: int | None = None,
+        folders: Sequence[str] = (),
+        name: str | None = None,
     ) -> Json:
-        """Do the handshake; returns the server's capabilities."""
+        """Do the handshake; returns the server's capabilities. ``folders`` are URIs."""
         capabilities = {"textDocument": {"inlineCompletion": {}}, **(capabilities or {})}
         if encodings is not None:
             capabilities["general"] = {"positionEncodings": list(encodings)}
@@ -249,6 +251,8 @@ class LspClient:
             {
                 "processId": process_id,
                 "rootUri": None,
+                "workspaceFolders": [{"uri": uri, "name": "folder"} for uri in folders] or None,
+                "clientInfo": name and {"name": name},
                 "capabilities": capabilities,
                 "initializationOptions": options,
             },
@@ -256,7 +260,7 @@ class LspClient:
         self.notify("initialized", {})
         return result["capabilities"]
 
-    def open(self, uri: str, text: str, *, language: str = "python", version: int = 1) -> None:
+    def open(self, uri: str, text: str, *, language: str = "plaintext", version: int = 1) -> None:
         """Open a document."""
         document = {"uri": uri, "languageId": language, "version": version, "text": text}
         self.notify("textDocument/didOpen", {"textDocument": document})

@@ -6,11 +6,12 @@ import asyncio
 import gc
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from midfill_engine.fake import ScriptedEngine
 from midfill_engine.options import EngineOptions
-from midfill_engine.types import CompletionRequest
+from midfill_engine.types import CompletionRequest, TokenScore
 from midfill_server.completer import Completer
 from midfill_server.pipeline import Completion, Query
 from midfill_server.scheduler import Priority, Scheduler
@@ -88,10 +89,16 @@ class Desk:
     """One session: its engine says what ``script`` says."""
 
     def __init__(
-        self, script: str | Callable[[CompletionRequest], str], *, piece: int = 4, gate: Gate
+        self,
+        script: str | Callable[[CompletionRequest], str],
+        *,
+        piece: int = 4,
+        gate: Gate,
+        logprob: float | None = None,
     ) -> None:
         self.gate = gate
-        self.engine = ScriptedEngine(script, piece=piece, before_step=gate)
+        scores = None if logprob is None else partial(scored, logprob)
+        self.engine = ScriptedEngine(script, piece=piece, before_step=gate, scores=scores)
         self.timers = Timers()
         self.scheduler = Scheduler(lambda options, progress: self.engine)
         self.completer = Completer(self.scheduler, call_later=self.timers)
@@ -102,11 +109,12 @@ class Desk:
         return len(self.engine.requests)
 
     def ask(
-        self, marked: str, uri: str = "a", *, line_first: bool = False
+        self, marked: str, uri: str = "a", *, line_first: bool = False, invoked: bool = False
     ) -> asyncio.Task[Completion]:
         """Ask at the mark; what is shown while it grows goes to ``shown``."""
+        asked = replace(query(marked, uri), invoked=invoked)
         return asyncio.get_running_loop().create_task(
-            self.completer.complete(query(marked, uri), self.shown.append, line_first=line_first)
+            self.completer.complete(asked, self.shown.append, line_first=line_first)
         )
 
     async def begun(self, marked: str, uri: str = "a", **more: bool) -> asyncio.Task[Completion]:
@@ -130,6 +138,16 @@ class Desk:
         await self.settled()
 
 
+def scored(logprob: float, text: str) -> list[TokenScore]:
+    """Say of each four characters of ``text`` that they are so probable."""
+    return [
+        TokenScore(
+            at=at, logprob=logprob, stop_logprob=-20.0, runner_up="", runner_up_logprob=-20.0
+        )
+        for at in range(0, len(text), 4)
+    ]
+
+
 def query(marked: str, uri: str = "a") -> Query:
     return Query(uri=uri, text=marked.replace(CURSOR, "", 1), cursor=marked.index(CURSOR))
 
@@ -146,10 +164,15 @@ def tell(
     *,
     piece: int = 4,
     shut: bool = False,
+    logprob: float | None = None,
 ) -> Desk:
-    """Live through a story; nothing may be left behind, and nothing go wrong unheard."""
+    """Live through a story; nothing may be left behind, and nothing go wrong unheard.
+
+    ``logprob`` is what the engine thinks of each piece of four characters; ``None``: it does not
+    say.
+    """
     unheard: list[dict[str, object]] = []
-    desk = Desk(script, piece=piece, gate=Gate(shut=shut))
+    desk = Desk(script, piece=piece, gate=Gate(shut=shut), logprob=logprob)
 
     async def live() -> None:
         asyncio.get_running_loop().set_exception_handler(

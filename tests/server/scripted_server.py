@@ -1,9 +1,11 @@
 """A server process without a model: what the text before the cursor says, the engine does.
 
-The completion is ``[characters before|line before|line after]``, unless the prefix contains
-``#slow`` (generates until it is cancelled), ``#refuse`` (the engine's own error), ``#bug`` (any
-other error), ``#clock`` (answers when the engine was called), or ``#text`` and a JSON string
-(answers that). With ``#tell`` each call of the engine is logged.
+The completion is ``[characters before|line before|line after]``, unless the prefix contains one of
+these: ``#slow`` (one line, and then one that goes on until it is cancelled), ``#refuse`` (the
+engine's own error), ``#bug`` (any other error), ``#clock`` (answers when the engine was called),
+``#text`` and a JSON string (answers that), ``#choose`` (it nearly writes something else at two
+places), ``#doubt`` (it is not sure of what it says). With ``#tell`` each call of the engine is
+logged, with what it is shown of other files as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from midfill_engine.errors import FetchError, ModelMissingError, RequestError
 from midfill_engine.fake import ScriptedEngine
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import Progress, ProgressSink
-from midfill_engine.types import CompletionRequest
+from midfill_engine.types import CompletionRequest, TokenScore
 from midfill_server.commands.serve import end_session
 from midfill_server.server import build_server
 from midfill_server.settings import Settings, load_settings
@@ -27,6 +29,9 @@ from midfill_server.transport import serve_stdio, serve_tcp, serve_ws
 
 _STEP_S = 0.005
 _FOR_EVER = threading.Event()
+_CHOSEN = "alpha(one)"
+_DOUBTED = "perhaps(1)"
+_RESTS = {"beta": "(one)", "alpha(two": ")"}
 
 
 def script(request: CompletionRequest) -> str:
@@ -34,8 +39,10 @@ def script(request: CompletionRequest) -> str:
     prefix = request.prefix + request.typed
     if "#tell" in prefix:
         print(f"asked for {request.max_tokens} tokens", file=sys.stderr, flush=True)
+        seen = [[chunk.path, chunk.text] for chunk in request.context]
+        print(f"shown {json.dumps(seen)}", file=sys.stderr, flush=True)
     if "#slow" in prefix:
-        return "word " * 100_000
+        return "word one\n" + "word " * 100_000
     if "#refuse" in prefix:
         raise RequestError("this cannot be completed")
     if "#bug" in prefix:
@@ -44,16 +51,41 @@ def script(request: CompletionRequest) -> str:
         return str(time.time_ns())
     if "#text" in prefix:
         return str(json.loads(prefix.partition("#text")[2].splitlines()[0]))
+    if "#choose" in prefix:
+        return next((rest for end, rest in _RESTS.items() if prefix.endswith(end)), _CHOSEN)
+    if "#doubt" in prefix:
+        return _DOUBTED
     before = prefix.rpartition("\n")[2]
     after = request.suffix.partition("\n")[0].rstrip("\r")
     return f"[{len(prefix)}|{before[-40:]}|{after[:40]}]"
+
+
+def scores(text: str) -> list[TokenScore]:
+    """Return what the engine thinks of the tokens of its answer."""
+    if text == _DOUBTED:
+        return [_score(0, logprob=-15.0)]
+    if text != _CHOSEN:
+        return [_score(0)]
+    return [_score(0, "beta", -3.1), _score(6, "two", -3.0), _score(9)]
+
+
+def _score(
+    at: int, runner_up: str = "", runner_up_logprob: float = -19.0, *, logprob: float = -0.05
+) -> TokenScore:
+    return TokenScore(
+        at=at,
+        logprob=logprob,
+        stop_logprob=-9.0,
+        runner_up=runner_up,
+        runner_up_logprob=runner_up_logprob,
+    )
 
 
 class StepEngine(ScriptedEngine):
     """A scripted engine whose steps take time where the script is long."""
 
     def __init__(self) -> None:
-        super().__init__(script, piece=16, before_step=self._step)
+        super().__init__(script, piece=16, before_step=self._step, scores=scores)
 
     def _step(self, index: int) -> None:
         if index > 4:

@@ -189,7 +189,8 @@ def test_the_text_around_the_place_is_completed(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = tmp_path / "a:b.py" if os.name == "posix" else tmp_path / "a.py"
+    # No language: whatever the model says would do.
+    path = tmp_path / "a:b.txt" if os.name == "posix" else tmp_path / "a.txt"
     path.write_bytes(content)
     command = Command()
     assert command(f"{path}:{place}") == 0
@@ -230,7 +231,16 @@ def test_what_cannot_be_completed_is_said(
         Command()(*(argument.format(file=path) for argument in arguments))
 
 
-def test_a_terminal_sees_the_text_grow(
+def test_a_file_for_secrets_is_not_completed(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("TOKEN=\n", encoding="utf-8")
+    command = Command()
+    with pytest.raises(MidfillError, match="secrets"):
+        command(f"{path}:1:7")
+    assert not command.engine.requests
+
+
+def test_a_terminal_sees_the_first_line_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "f.py"
@@ -239,8 +249,8 @@ def test_a_terminal_sees_the_text_grow(
     original = sys.stdout.write
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(sys.stdout, "write", lambda text: writes.append(text) or original(text))
-    assert Command("abcdefgh")(f"{path}:1:1") == 0
-    assert [text for text in writes if text] == ["abcd", "efgh", "\n"]
+    assert Command("abcd\nefgh")(f"{path}:1:1") == 0
+    assert [text for text in writes if text] == ["abcd", "\nefgh", "\n"]
 
 
 def test_a_missing_model_is_an_error_that_says_what_to_do(

@@ -125,22 +125,25 @@ def test_a_request_joins_the_generation_that_runs() -> None:
 
 def test_what_is_shown_to_one_that_joined_only_grows() -> None:
     async def story(desk: Desk) -> None:
-        first = desk.ask("x = <|>\n")
+        first = desk.ask("<|>\n")
         await desk.gate.arrival()
+        for _ in range(2):
+            await desk.gate.step()
+        await turns()
+        # Half a line is not shown: nobody could tell yet whether it is right.
+        assert desk.shown == []
         await desk.gate.step()
         await turns()
-        assert desk.shown == ["comp"]
+        assert desk.shown == ["alpha = 1"]
         desk.shown.clear()
-        second = await desk.begun("x = c<|>\n")
-        assert desk.shown == ["omp"]
-        await desk.gate.step()
-        await turns()
-        assert desk.shown == ["omp", "ompute("]
+        second = await desk.begun("a<|>\n")
+        assert desk.shown == ["lpha = 1"]
         desk.gate.open()
-        assert (await second).text == "ompute(a)"
+        assert (await second).text == "lpha = 1\nbeta = 2"
+        assert desk.shown == ["lpha = 1"]
         assert isinstance(first.exception(), SupersededError)
 
-    tell(story, "compute(a)", shut=True)
+    tell(story, BOTH_LINES, shut=True)
 
 
 def test_a_request_that_disagrees_with_what_comes_starts_anew() -> None:
@@ -501,7 +504,8 @@ def test_the_first_line_is_an_answer_while_the_rest_is_generated() -> None:
     [
         ("a = 1\nb = 2", "a = 1"),
         ("\n\n  a = 1\nb = 2", "\n\n  a = 1"),
-        ("  \na = 1\r\nb = 2", "  \na = 1"),
+        # Blanks that nobody sees are not written.
+        ("  \na = 1\r\nb = 2", "\na = 1"),
     ],
 )
 def test_a_first_line_has_text_in_it(text: str, line: str) -> None:
@@ -514,6 +518,53 @@ def test_a_first_line_has_text_in_it(text: str, line: str) -> None:
         assert (await first).text == line
 
     tell(story, text, piece=1, shut=True)
+
+
+def test_a_text_that_is_probably_wrong_is_shown_to_who_asks_by_hand_only() -> None:
+    async def story(desk: Desk) -> None:
+        for source in (Source.MODEL, Source.TYPED_THROUGH):
+            answer = await desk.ask("x = <|>\n")
+            assert (answer.text, answer.source) == ("", source)
+        assert (desk.shown, desk.calls) == ([], 1)
+        # Nothing follows a text that nobody sees.
+        assert desk.timers.waiting == 0
+        answer = await desk.ask("x = <|>\n", invoked=True)
+        assert (answer.text, answer.withheld, answer.source) == ("left", "", Source.MODEL)
+        # It is on the screen now, so it stays there.
+        assert await desk.text("x = l<|>\n") == "eft"
+        assert desk.calls == 2
+
+    tell(story, "left", logprob=-15.0)
+
+
+def test_what_is_said_is_shown_where_the_model_is_sure() -> None:
+    async def story(desk: Desk) -> None:
+        assert await desk.text("x = <|>\n") == "left"
+
+    tell(story, "left", logprob=-0.01)
+
+
+def test_who_asks_by_hand_while_the_model_works_is_shown_what_it_is_not_sure_of() -> None:
+    async def story(desk: Desk) -> None:
+        first = await desk.begun("x = <|>\n")
+        await desk.gate.arrival()
+        second = await desk.begun("x = <|>\n", invoked=True)
+        desk.gate.open()
+        assert (await second).text == "left"
+        assert isinstance(first.exception(), SupersededError)
+
+    tell(story, "left", shut=True, logprob=-15.0)
+
+
+def test_what_follows_a_text_that_was_asked_for_by_hand_is_judged_as_any_other() -> None:
+    async def story(desk: Desk) -> None:
+        assert (await desk.ask("x = <|>\n", invoked=True)).text == "left"
+        await desk.wait(0.2)
+        assert desk.calls == 2
+        assert await desk.text("x = left<|>\n") == ""
+        assert desk.calls == 2
+
+    tell(story, by_prefix(**{"": "left", "left": "\nmore"}), logprob=-15.0)
 
 
 def test_an_error_reaches_who_waits_and_nobody_else() -> None:
@@ -563,12 +614,12 @@ def test_an_error_after_the_last_one_left_is_nobody_s() -> None:
 
 def test_a_line_end_is_the_file_s_own() -> None:
     async def story(desk: Desk) -> None:
-        assert await desk.text("<|>\r\n") == "a\nb = 1"
+        assert await desk.text("<|>\r\n") == "a\r\nb = 1"
         assert await desk.text("a\r\n<|>\r\n") == "b = 1"
         assert desk.calls == 1
         await desk.wait(1)
         answer = await desk.ask("a\r\nb = 1<|>\r\n")
-        assert (answer.text, answer.source) == ("\nc", Source.PREFETCHED)
+        assert (answer.text, answer.source) == ("\r\nc", Source.PREFETCHED)
 
     tell(story, lambda request: "\nc" if request.typed.endswith("1") else "a\nb = 1")
 

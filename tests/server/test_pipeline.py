@@ -9,7 +9,6 @@ from midfill_engine.fake import ScriptedEngine
 from midfill_engine.types import Cost, FinishReason
 from midfill_server.anchors import Split, fresh
 from midfill_server.pipeline import Completion, Query, complete, prefetch
-from midfill_server.postprocess import whole_lines
 from tests.server.ghost import check, ghost
 
 
@@ -17,103 +16,15 @@ from tests.server.ghost import check, ghost
     ("marked", "output", "expected"),
     [
         ("x = <|>", "1", "1"),
-        ("<|>\n", "1\ny = 2\n\n\n", "1\ny = 2"),
         ("<|>", "   \n\t\n", ""),
-        ("<|>", "", ""),
-        ("def f():\n    <|>", "a = 1   \n    return a  ", "a = 1   \n    return a"),
-    ],
-)
-def test_plain_text_is_kept_and_blanks_at_its_end_are_not(
-    marked: str, output: str, expected: str
-) -> None:
-    check(marked, output, expected)
-
-
-@pytest.mark.parametrize(
-    ("marked", "output", "expected"),
-    [
-        # The completion comes to the line that follows anyway, and stops before it.
         ("def f(a):\n    <|>\n    return b\n", "b = a\n    return b\n", "b = a"),
-        ("def f(a):\n    <|>\n\n\n    return b", "b = a\n    return b", "b = a"),
-        ("if (a) {\n  <|>\n}\n", "while (b) {\n    c();\n  }\n}\n", "while (b) {\n    c();\n  }"),
-        # Its only line is that line: nothing is left to suggest.
-        ("def f(a):\n    <|>\n    return b\n", "return b\n", ""),
-        ("def f(a):\n    <|>\n    return b\n", "return b", ""),
-        # It only begins like that line.
-        ("def f(a):\n    <|>\n    return b\n", "return b + a", "return b + a"),
-        ("a<|>\r\nb\r\n", "\r\nc\r\nb\r\nd", "\r\nc"),
-        # Deeper lines are other lines.
-        ("f {\n<|>\n}", "  g {\n  }\n}", "  g {\n  }"),
-    ],
-)
-def test_a_completion_stops_before_the_line_that_follows(
-    marked: str, output: str, expected: str
-) -> None:
-    check(marked, output, expected)
-
-
-@pytest.mark.parametrize(
-    ("marked", "output", "expected"),
-    [
-        ("x = <|> + y\n", "a\nb = 3\n", "a"),
-        ("x = <|> + y\n", "a + y", "a"),
-        ("x = <|> + y\n", "a + z", "a + z"),
-        ("if <|>:\n", "a == b", "a == b"),
         ("if <|>:\n", "a == b:\n", "a == b"),
-        ('s = "<|>"\n', 'text"', "text"),
-        ('s = "<|>"\n', "text", "text"),
-        ("a <|>b", "and ", "and "),
+        ("f(<|>)\r\n", "a,\n  b)\n", "a,"),
+        ("a\r\n<|>\r\n", "b\n  c\n", "b\r\n  c"),
     ],
 )
-def test_in_the_middle_of_a_line_it_stays_on_that_line(
-    marked: str, output: str, expected: str
-) -> None:
+def test_what_is_shown_went_through_the_filters(marked: str, output: str, expected: str) -> None:
     check(marked, output, expected)
-
-
-@pytest.mark.parametrize(
-    ("marked", "output", "expected"),
-    [
-        ("print(<|>)\n", "a, b)\n", "a, b"),
-        ("print(<|>)\n", "f(a), g(b))\nmore", "f(a), g(b)"),
-        ("print(<|>)\n", "f(a)", "f(a)"),
-        ("x = {<|>}\n", "\n  'a': 1,\n}\ny = 2\n", "\n  'a': 1,"),
-        ("foo([<|>]);\n", "1, 2]);\nbar();", "1, 2"),
-    ],
-)
-def test_a_bracket_that_is_closed_already_is_not_closed_again(
-    marked: str, output: str, expected: str
-) -> None:
-    check(marked, output, expected)
-
-
-@pytest.mark.parametrize(
-    ("marked", "output", "expected"),
-    [
-        ("class A:\n    def f(self):\n        <|>\n", "return 1\n\n    def g", "return 1"),
-        ("    if a:\n        <|>", "b()\n    c()\n", "b()"),
-        ("\tif a {\n\t\t<|>\n\t}\n", "b()\n\t}\n\tc()", "b()"),
-        # The file does not close what the cursor is in: the completion may, once.
-        ("    f(\n        <|>", "a,\n    )\n    g()", "a,\n    )"),
-        # Blank lines and deeper lines leave no block, and at the margin there is none to leave.
-        ("    <|>", "if a:\n\n        b()\n    c()", "if a:\n\n        b()\n    c()"),
-        ("<|>", "def f():\n    pass\nf()", "def f():\n    pass\nf()"),
-    ],
-)
-def test_a_completion_stays_in_the_block_of_the_cursor(
-    marked: str, output: str, expected: str
-) -> None:
-    check(marked, output, expected)
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [("a = 1\nb = ", "a = 1"), ("a = ", "a = "), ("\n  b = ", "\n  b = "), ("a\r\nb", "a\r")],
-)
-def test_a_line_that_ran_into_the_limit_is_dropped_unless_it_is_the_only_one(
-    raw: str, expected: str
-) -> None:
-    assert whole_lines(raw) == expected
 
 
 def run(text: str, cursor: int, engine: ScriptedEngine, **more: object) -> Completion:
@@ -139,23 +50,6 @@ def test_the_split_says_what_is_typed_after_the_middle_and_what_stands_around() 
     (request,) = engine.requests
     assert (request.prefix, request.typed, request.suffix) == ("one\n", "  two(", "three)\nfour")
     assert request.hints == ("a hint",)
-
-
-@pytest.mark.parametrize(
-    ("marked", "output", "expected"),
-    [
-        # Within a line it is the line that is completed ...
-        ("x = <|>\n", "1\ny = 2\n", "1"),
-        ("def f(<|>", "a):\n    return a\n", "a):"),
-        # ... after its indentation a block ...
-        ("    <|>", "a = 1\n    b = 2", "a = 1\n    b = 2"),
-        # ... and after the end of a line one more, or what the line opens.
-        ("x = 1<|>", "\ny = 2\nz = 3\n", "\ny = 2"),
-        ("def f(a):<|>", "\n    b = a\n    return b\n", "\n    b = a\n    return b"),
-    ],
-)
-def test_how_much_is_completed_depends_on_the_line(marked: str, output: str, expected: str) -> None:
-    check(marked, output, expected)
 
 
 def test_only_a_costly_prompt_waits_for_the_next_key() -> None:
@@ -228,5 +122,6 @@ def test_odd_files_get_an_answer(marked: str) -> None:
 )
 def test_what_is_shown_only_grows(before: str, after: str, output: str) -> None:
     final = ghost(f"{before}<|>{after}", output, piece=1).text
-    assert output.startswith(final)
+    # Blanks at the ends of lines are not shown.
+    assert "".join(output.split()).startswith("".join(final.split()))
     assert final == "" or final.strip()

@@ -13,15 +13,15 @@ import pytest
 from tests.server.client import LspClient
 from tests.server.conftest import StartServer
 
-URI = "file:///project/a.py"
+URI = "file:///project/a.txt"
 PROGRESS = "midfill/inlineCompletionProgress"
 PULLS = {"workspace": {"configuration": True}}
 
 
 def begin_slow_completion(client: LspClient) -> None:
     client.initialize({"streaming": True})
-    client.open(URI, "#slow")
-    client.complete(URI, 0, 5)
+    client.open(URI, "#slow\n")
+    client.complete(URI, 1, 0)
     client.wait_for(PROGRESS)
 
 

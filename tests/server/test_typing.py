@@ -13,7 +13,7 @@ import pytest
 from tests.server.client import REQUEST_CANCELLED, Json, LspClient, Reply
 from tests.server.conftest import StartServer
 
-URI = "file:///project/a.py"
+URI = "file:///project/a.txt"
 PROGRESS = "midfill/inlineCompletionProgress"
 STATS = "midfill/completionStats"
 MOVED = "midfill/didMoveCursor"
@@ -101,17 +101,17 @@ def test_the_entry_of_a_popup_may_be_what_was_shown(start: StartServer) -> None:
 def test_a_key_while_the_model_works_waits_for_that_work(start: StartServer) -> None:
     client = start()
     client.initialize({"streaming": True})
-    client.open(URI, "#slow")
-    first = client.complete(URI, 0, 5)
+    client.open(URI, "#slow\n")
+    first = client.complete(URI, 1, 0)
     client.wait_for(PROGRESS)
-    span = {"start": {"line": 0, "character": 5}, "end": {"line": 0, "character": 5}}
+    span = {"start": {"line": 1, "character": 0}, "end": {"line": 1, "character": 0}}
     client.change(URI, 2, {"range": span, "text": "word"})
-    second = client.complete(URI, 0, 9)
+    second = client.complete(URI, 1, 4)
     # The older one is over at once, and what the newer one is shown is the rest of its text.
     assert first.result() is None
     shown = client.wait_for(PROGRESS, lambda params: params["version"] == 2)
     assert shown["token"] == second.id
-    assert shown["text"].lstrip().startswith("word")
+    assert shown["text"] == " one"
     client.cancel(second)
     assert second.error_code() == REQUEST_CANCELLED
     # Nobody comes: the engine is free again soon.
@@ -138,7 +138,7 @@ def test_where_the_cursor_rests_the_engine_is_asked_for_nothing_but_the_prompt(
     client = start()
     client.initialize({"profile": "performance"})
     client.open(URI, "#tell\nabc\n")
-    client.notify(MOVED, {"textDocument": {"uri": URI}, "position": {"line": 1, "character": 2}})
+    client.notify(MOVED, {"textDocument": {"uri": URI}, "position": {"line": 1, "character": 3}})
     assert calls(client, tmp_path, 1) == ["0"]
 
 
@@ -180,7 +180,7 @@ def test_the_first_line_comes_first_and_the_rest_is_there_then(start: StartServe
     typist = Typist(client, said)
     assert typist.text() == "name_0 = 0"
     typist.insert("name_0 = 0")
-    assert typist.text() == "\nname_1 = 1"
+    assert typist.text() == said.removeprefix("name_0 = 0")
     assert typist.sources() == ["model", "joined"]
 
 

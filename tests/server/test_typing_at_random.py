@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ def oracle(said: list[tuple[str, str]]) -> Callable[[CompletionRequest], str]:
     return script
 
 
+def bare(text: str) -> str:
+    """Return ``text`` without what the document decides: line ends, and blanks before them."""
+    return re.sub(r"[ \t]*\r?\n", "\n", text)
+
+
 @dataclass
 class Writer:
     """A document, a cursor in it, and the ghost text that is on the screen there."""
@@ -58,6 +64,10 @@ class Writer:
         keys = keys.replace("\n", self.line_end)
         self.text = self.text[: self.cursor] + keys + behind + self.text[self.cursor :]
         self.cursor += len(keys)
+
+    def outside(self, offset: int) -> int:
+        """Return ``offset``, or the one before: no editor puts a cursor into a line end."""
+        return offset - (self.text[max(offset - 1, 0) : offset + 1] == "\r\n")
 
     def ask(self) -> asyncio.Task[Completion]:
         shown: list[str] = [""]
@@ -76,20 +86,24 @@ class Writer:
             assert isinstance(earlier, Completion | SupersededError | asyncio.CancelledError)
         self.waiting.clear()
         self.ghost = completion.text
-        whole = self.text[: self.cursor].replace("\r\n", "\n") + self.ghost
+        # Not one line end of it is another than those of the file.
+        assert self.ghost.count("\n") == self.ghost.count(self.line_end)
+        assert self.line_end == "\r\n" or "\r" not in self.ghost
+        whole = bare(self.text[: self.cursor] + self.ghost)
         assert not self.ghost or any(
-            whole.startswith(before.replace("\r\n", "\n"))
-            and (before.replace("\r\n", "\n") + text).startswith(whole)
+            whole.startswith(bare(before)) and bare(before + text).startswith(whole)
             for before, text in self.said
         )
 
     async def do(self, kind: str, number: int) -> None:
         if kind == "along" and self.ghost.strip():
-            before = self.ghost
-            self.insert(self.ghost[0])
+            # One key writes a whole line end.
+            key = "\n" if self.ghost.startswith(self.line_end) else self.ghost[0]
+            rest = self.ghost.removeprefix(self.line_end if key == "\n" else key)
+            self.insert(key)
             await self.look()
             # What agrees does not change what is shown.
-            assert self.ghost == before[1:] or not before[1:].strip()
+            assert self.ghost == rest or not rest.strip()
         elif kind == "accept":
             self.insert(self.ghost)
         elif kind == "key":
@@ -97,10 +111,10 @@ class Writer:
         elif kind == "bracket":
             self.insert("(['"[number % 3], ")]'"[number % 3])
         elif kind == "delete":
-            start = max(self.cursor - 1 - number % 4, 0)
+            start = self.outside(max(self.cursor - 1 - number % 4, 0))
             self.text, self.cursor = self.text[:start] + self.text[self.cursor :], start
         elif kind == "jump":
-            self.cursor = number % (len(self.text) + 1)
+            self.cursor = self.outside(number % (len(self.text) + 1))
             self.desk.completer.rest(Query(uri="a", text=self.text, cursor=self.cursor))
         elif kind == "time":
             self.desk.timers.elapse(number % 3 * 0.12)

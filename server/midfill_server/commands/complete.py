@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from midfill_engine.errors import MidfillError
 from midfill_server.commands import Subparsers
+from midfill_server.commands.explanation import explanation, explanation_as_json
 
 if TYPE_CHECKING:
     from midfill_engine.engine import Engine
     from midfill_engine.options import EngineOptions
     from midfill_engine.progress import ProgressSink
     from midfill_server.document import Snapshot
-    from midfill_server.pipeline import Completion
+    from midfill_server.pipeline import Completion, Query
     from midfill_server.scheduler import EngineOpener
     from midfill_server.settings import Settings
 
@@ -40,7 +41,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "complete",
         help="complete at FILE:LINE:COL and print the result",
-        description="Complete the code at one place and print what would be inserted there.",
+        description="Complete the code at one place and print what would be inserted there. "
+        "Other files are not looked at, as the language server does.",
     )
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument(
@@ -54,6 +56,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "-:", dest="standard_input", metavar="LINE:COL", help="the same in standard input: -:3:5"
     )
     parser.add_argument("--json", action="store_true", help="print text, model and timings as JSON")
+    parser.add_argument(
+        "--explain", action="store_true", help="tell what the model wrote, and what became of it"
+    )
     parser.add_argument("--model", help="a model's id, a file or folder that holds one, or auto")
     parser.add_argument("--backend", help="onnx, torch, llama or optimum; or auto")
     parser.add_argument("--device", help="cpu, gpu or auto")
@@ -65,36 +70,34 @@ def run(args: argparse.Namespace, open_engine: EngineOpener | None = None) -> in
     """Complete and print; ``open_engine`` stands in for the real one in tests."""
     from midfill_engine.cancel import CancelToken
     from midfill_engine.progress import silent
-    from midfill_server.anchors import fresh
+    from midfill_server.anchors import Anchors
     from midfill_server.commands.terminal import progress_sink
-    from midfill_server.pipeline import Query, complete
+    from midfill_server.pipeline import complete
+    from midfill_server.scenes import Scenes
     from midfill_server.settings import engine_options
 
     location = parse_location(args.location or f"-:{args.standard_input}")
     settings = _settings(args)
     snapshot = _read(location.file)
     offset = _offset(snapshot, location)
+    query = _query(snapshot, offset, settings)
+    _refuse(query, settings)
     opener = open_engine or _open_engine
     # One completion is worth waiting for the model that was chosen.
     options = replace(engine_options(settings), stand_in="never")
     with progress_sink(sys.stderr, transient=True) as progress:
         engine = opener(options, progress if sys.stderr.isatty() else silent)
     try:
-        split = fresh(snapshot.text, offset)
-        query = Query(
-            uri=snapshot.uri,
-            text=snapshot.text,
-            cursor=offset,
-            max_tokens=settings.completion.max_tokens,
-            request_id="command line",
-        )
-        live = sys.stdout.isatty() and not args.json
+        scenes = Scenes()
+        query = scenes.seen(query)
+        split = Anchors().split(query.uri, query.text, query.cursor, scenes.of(query))
+        live = sys.stdout.isatty() and not (args.json or args.explain)
         on_text, finish = _typewriter() if live else (_ignore, print)
         completion = complete(query, split, engine, CancelToken(), on_text)
         if args.json:
-            print(json.dumps(_as_json(completion), ensure_ascii=False))
+            print(json.dumps(_as_json(query, completion, args.explain), ensure_ascii=False))
         else:
-            finish(completion.text)
+            finish(explanation(query, completion) if args.explain else completion.text)
     finally:
         engine.close()
     return 0
@@ -109,6 +112,24 @@ def parse_location(text: str) -> Location:
     if line < 1 or column < 1:
         raise MidfillError(f"{text!r}: lines and columns count from 1")
     return Location(file=match[1], line=line, column=column)
+
+
+def _refuse(query: Query, settings: Settings) -> None:
+    """Raise ``MidfillError`` where the server would never suggest anything either."""
+    from midfill_server.judgement.places import refusal
+
+    path = str(Path(query.uri).absolute()) if query.uri != "-" else ""
+    reason = refusal(
+        path=path,
+        language_id=query.language_id,
+        text=query.text,
+        cursor=query.cursor,
+        settings=settings.completion,
+        roots=(str(Path.cwd()),),
+        invoked=True,
+    )
+    if reason is not None:
+        raise MidfillError(f"nothing is suggested there: {reason}")
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -138,6 +159,26 @@ def _read(file: str) -> Snapshot:
     # A byte order mark is no character of the first line; bytes that are not UTF-8 become one
     # replacement character each, since some answer is better than none.
     return Snapshot.of(data.decode("utf-8-sig", "replace"), uri=file)
+
+
+def _query(snapshot: Snapshot, offset: int, settings: Settings) -> Query:
+    """Return what is asked for: by hand, so whatever there is is shown."""
+    from midfill_server.pipeline import Query
+    from midfill_server.postprocess import Length
+    from midfill_server.syntax import language_of
+
+    language = language_of("", snapshot.uri)
+    return Query(
+        uri=snapshot.uri,
+        text=snapshot.text,
+        cursor=offset,
+        language_id=language.id if language else "",
+        length=Length(settings.completion.length),
+        eagerness=settings.completion.eagerness,
+        invoked=True,
+        max_tokens=settings.completion.max_tokens,
+        request_id="command line",
+    )
 
 
 def _offset(snapshot: Snapshot, location: Location) -> int:
@@ -182,11 +223,12 @@ def _typewriter() -> tuple[Callable[[str], None], Callable[[str], None]]:
     return grow, finish
 
 
-def _as_json(completion: Completion) -> dict[str, object]:
+def _as_json(query: Query, completion: Completion, explain: bool) -> dict[str, object]:
     timings = completion.timings
-    return {
+    found: dict[str, object] = {
         "text": completion.text,
         "finish": completion.finish.value,
         "model": completion.model_id,
         "timings": timings and {**asdict(timings), "tokens_per_s": timings.tokens_per_s},
     }
+    return {**found, "explanation": explanation_as_json(query, completion)} if explain else found

@@ -57,6 +57,10 @@ class DocumentStore:
         """Return the current snapshot; ``None`` for a document that is not open."""
         return self._current.get(uri)
 
+    def all(self) -> tuple[Snapshot, ...]:
+        """Return the current snapshots of all open documents."""
+        return tuple(self._current.values())
+
     def close(self, uri: str) -> None:
         """Forget a document. Closing one that is not open does nothing."""
         self._current.pop(uri, None)

@@ -95,6 +95,8 @@ async def _refresh(ls: MidfillServer) -> None:
 
 def _reopen_if_needed(ls: MidfillServer) -> None:
     ls.apply_profile()
+    if ls.startup is not None:
+        ls.open_project()
     # Before the first opening there is nothing to do: it takes the settings as they are then.
     if ls.opened_with is not None and ls.opened_with != engine_options(ls.settings):
         engine_loading.begin(ls)

@@ -8,7 +8,9 @@ from lsprotocol import types
 
 from midfill_server.convert import to_offset
 from midfill_server.handlers import lifecycle
+from midfill_server.handlers.inline_completion import refused
 from midfill_server.pipeline import Query
+from midfill_server.postprocess import Length
 
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
@@ -46,8 +48,18 @@ def did_move(ls: MidfillServer, params: MovedParams) -> None:
     snapshot = ls.documents.get(uri) if isinstance(uri, str) else None
     if snapshot is None:
         return
+    ls.project.visited(snapshot.uri, position.line)
     cursor = to_offset(snapshot, position, ls.encoding)
-    query = Query(uri=snapshot.uri, text=snapshot.text, cursor=cursor)
+    query = Query(
+        uri=snapshot.uri,
+        text=snapshot.text,
+        cursor=cursor,
+        language_id=snapshot.language_id,
+        length=Length(ls.settings.completion.length),
+        eagerness=ls.settings.completion.eagerness,
+    )
+    if refused(ls, query):
+        return
     started = lifecycle.started(ls)
     if started.done():
         _rest(ls, query)

@@ -13,7 +13,7 @@ from midfill_server.document import Snapshot
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
 
-__all__ = ["did_change", "did_close", "did_open"]
+__all__ = ["did_change", "did_change_folders", "did_close", "did_open", "did_save"]
 
 _log = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ def did_open(ls: MidfillServer, params: types.DidOpenTextDocumentParams) -> None
     """Take the whole text."""
     document = params.text_document
     language_id = document.language_id
-    ls.documents.put(
-        Snapshot.of(
-            document.text,
-            uri=document.uri,
-            version=document.version,
-            language_id=str(getattr(language_id, "value", language_id)),
-        )
+    snapshot = Snapshot.of(
+        document.text,
+        uri=document.uri,
+        version=document.version,
+        language_id=str(getattr(language_id, "value", language_id)),
     )
+    ls.documents.put(snapshot)
+    ls.project.opened(snapshot)
 
 
 def did_change(ls: MidfillServer, params: types.DidChangeTextDocumentParams) -> None:
@@ -41,10 +41,23 @@ def did_change(ls: MidfillServer, params: types.DidChangeTextDocumentParams) -> 
         return
     for change in params.content_changes:
         snapshot = apply_change(snapshot, change, ls.encoding)
-    ls.documents.put(snapshot.with_version(document.version))
+    snapshot = snapshot.with_version(document.version)
+    ls.documents.put(snapshot)
+    ls.project.changed(snapshot)
+
+
+def did_save(ls: MidfillServer, params: types.DidSaveTextDocumentParams) -> None:
+    """Have the file read again: others may show parts of it."""
+    ls.project.saved(params.text_document.uri)
 
 
 def did_close(ls: MidfillServer, params: types.DidCloseTextDocumentParams) -> None:
     """Forget the text."""
     ls.documents.close(params.text_document.uri)
+    ls.project.closed(params.text_document.uri)
     ls.completer.forget(params.text_document.uri)
+
+
+def did_change_folders(ls: MidfillServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+    """Read the folders that the workspace has now; pygls keeps the list of them."""
+    ls.open_project()

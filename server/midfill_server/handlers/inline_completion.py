@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from midfill_engine.types import Timings
+from midfill_server.alternatives import BUDGET_S
+from midfill_server.context.visible import path_of
 from midfill_server.convert import to_offset, to_range
 from midfill_server.document import Snapshot
 from midfill_server.handlers import lifecycle
+from midfill_server.judgement.places import refusal
 from midfill_server.pipeline import Completion, Query
+from midfill_server.postprocess import Length
 from midfill_server.scheduler import EngineUnavailableError, SupersededError
 from midfill_server.statistics import Record
 
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
 
-__all__ = ["PROGRESS_METHOD", "STATS_METHOD", "inline_completion"]
+__all__ = ["PROGRESS_METHOD", "STATS_METHOD", "inline_completion", "refused"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +35,12 @@ PROGRESS_METHOD = "midfill/inlineCompletionProgress"
 
 STATS_METHOD = "midfill/completionStats"
 """Notification with what a completion cost; sent before its answer if ``streaming`` is set."""
+
+# As its client names itself in ``initialize``.
+_NEOVIM = "Neovim"
+
+# An engine that has to be opened again first keeps nobody waiting for a choice.
+_OTHERS_S = BUDGET_S + 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,9 +77,19 @@ async def inline_completion(
     try:
         async with asyncio.timeout(settings.timeout_s):
             await asyncio.shield(lifecycle.started(ls))
+            query = _query(ls, request)
+            if reason := refused(ls, query):
+                _log.info("request %s: nothing is suggested: %s", request_id, reason)
+                return types.InlineCompletionList(items=[])
             completion = await ls.completer.complete(
-                _query(ls, request), _on_text(ls, request), line_first=settings.line_first
+                query,
+                _on_text(ls, request),
+                # Who asks for texts to choose from waits for whole ones.
+                line_first=settings.line_first and not query.invoked,
             )
+        _send_stats(ls, request, completion)
+        ls.record(_record(request, completion))
+        others = await _others(ls, query, completion) if query.invoked else ()
     except SupersededError:
         return None
     except TimeoutError:
@@ -83,9 +103,34 @@ async def inline_completion(
         kind = f"complete:{type(error).__name__}"
         ls.tell_once(kind, f"midfill: {error}", types.MessageType.Warning)
         return types.InlineCompletionList(items=[])
-    _send_stats(ls, request, completion)
-    ls.record(_record(request, completion))
-    return _answer(ls, request, completion)
+    return _answer(ls, request, (completion.text, *others))
+
+
+async def _others(ls: MidfillServer, query: Query, completion: Completion) -> tuple[str, ...]:
+    """Return what else may be chosen. Whatever goes wrong with that, the first text is there."""
+    try:
+        async with asyncio.timeout(_OTHERS_S):
+            return await ls.completer.alternatives(query, completion)
+    except SupersededError:
+        raise
+    except TimeoutError:
+        return ()
+    except Exception:
+        _log.exception("request %s has no other texts", ls.protocol.msg_id)
+        return ()
+
+
+def refused(ls: MidfillServer, query: Query) -> str | None:
+    """Return why nothing is suggested at a place, whatever a model may say there."""
+    return refusal(
+        path=path_of(query.uri) or "",
+        language_id=query.language_id,
+        text=query.text,
+        cursor=query.cursor,
+        settings=ls.settings.completion,
+        roots=ls.roots,
+        invoked=query.invoked,
+    )
 
 
 def _request(ls: MidfillServer, params: types.InlineCompletionParams) -> _Request | None:
@@ -116,11 +161,16 @@ def _query(ls: MidfillServer, request: _Request) -> Query:
     automatic = types.InlineCompletionTriggerKind.Automatic
     pause_s = ls.apply_profile().pause_s
     typing = request.params.context.trigger_kind is automatic
+    settings = ls.settings.completion
     return Query(
         uri=request.snapshot.uri,
         text=text,
         cursor=start + len(selected),
-        max_tokens=ls.settings.completion.max_tokens,
+        language_id=request.snapshot.language_id,
+        length=Length(settings.length),
+        eagerness=settings.eagerness,
+        invoked=not typing,
+        max_tokens=settings.max_tokens,
         patient=typing,
         pause_s=pause_s if typing else 0.0,
         request_id=str(ls.protocol.msg_id),
@@ -128,15 +178,24 @@ def _query(ls: MidfillServer, request: _Request) -> Query:
 
 
 def _answer(
-    ls: MidfillServer, request: _Request, completion: Completion
+    ls: MidfillServer, request: _Request, texts: tuple[str, ...]
 ) -> types.InlineCompletionList:
-    if not completion.text:
-        return types.InlineCompletionList(items=[])
-    item = types.InlineCompletionItem(
-        insert_text=request.selected + completion.text,
-        range=to_range(request.snapshot, request.start, request.end, ls.encoding),
+    place = to_range(request.snapshot, request.start, request.end, ls.encoding)
+    return types.InlineCompletionList(
+        items=[
+            types.InlineCompletionItem(
+                insert_text=_insertable(ls, request.selected + text), range=place
+            )
+            for text in texts
+            if text
+        ]
     )
-    return types.InlineCompletionList(items=[item])
+
+
+def _insertable(ls: MidfillServer, text: str) -> str:
+    """Return a text with the line ends that the client can insert: most take the document's own."""
+    # It parts lines at "\n" alone and adds the file's line ends when it writes the file.
+    return text.replace("\r\n", "\n") if ls.client_name == _NEOVIM else text
 
 
 def _on_text(ls: MidfillServer, request: _Request) -> Callable[[str], None]:
@@ -149,7 +208,8 @@ def _on_text(ls: MidfillServer, request: _Request) -> Callable[[str], None]:
             request.first_s = time.perf_counter()
         if streaming:
             subject = _subject(token, request)
-            ls.protocol.notify(PROGRESS_METHOD, {**subject, "text": request.selected + text})
+            said = _insertable(ls, request.selected + text)
+            ls.protocol.notify(PROGRESS_METHOD, {**subject, "text": said})
 
     return take
 

@@ -25,6 +25,8 @@ _WATCH_INTERVAL_S = 2.0
 
 def initialize(ls: MidfillServer, params: types.InitializeParams) -> None:
     """Take the initialization options; nothing may be sent to the client yet."""
+    if params.client_info is not None:
+        ls.client_name = params.client_info.name
     options: object = params.initialization_options
     if isinstance(options, Mapping):
         data = cast("Mapping[str, object]", options)
@@ -48,6 +50,7 @@ def shutdown(ls: MidfillServer, params: None) -> None:
     ls.shutdown_requested = True
     ls.completer.start_over()
     ls.scheduler.cancel_all()
+    ls.project.close()
 
 
 def started(ls: MidfillServer) -> asyncio.Task[None]:
@@ -62,6 +65,7 @@ def started(ls: MidfillServer) -> asyncio.Task[None]:
 
 async def _start(ls: MidfillServer) -> None:
     await configuration.pull(ls)
+    ls.open_project()
     engine_loading.begin(ls)
     # Completions wait for this task, and they need not wait for the client's answer to that.
     ls.spawn(configuration.register(ls))

@@ -1,0 +1,90 @@
+"""The project that a session works in: read in the background, and told of what is edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from midfill_server.context.gather import Surroundings
+from midfill_server.context.index import WorkspaceIndex
+from midfill_server.context.problems import Problem
+from midfill_server.context.visible import path_of
+from midfill_server.document import Snapshot
+from midfill_server.settings import ContextSettings
+
+__all__ = ["Workspace"]
+
+_MB = 1024 * 1024
+
+
+class Workspace:
+    """Owns the index of a session's folders; every method belongs to the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._index = WorkspaceIndex()
+        self._surroundings = Surroundings(self._index)
+        self._opened_with: tuple[ContextSettings, tuple[str, ...]] | None = None
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What is known around each document; another one after ``open``."""
+        return self._surroundings
+
+    def open(
+        self, settings: ContextSettings, roots: Sequence[str], documents: Iterable[Snapshot]
+    ) -> bool:
+        """Begin to read ``roots``, if they or the settings are others than before.
+
+        Returns whether other files are to be shown at all. ``documents`` are those that are open.
+        """
+        wanted = settings, tuple(roots)
+        if wanted != self._opened_with:
+            self._opened_with = wanted
+            self.close()
+            self._index = WorkspaceIndex(
+                max_files=settings.max_files, max_bytes=settings.memory_mb * _MB
+            )
+            self._surroundings = Surroundings(self._index)
+            near: list[str] = []
+            for snapshot in documents:
+                self._surroundings.opened(snapshot)
+                near.append(path_of(snapshot.uri) or "")
+            if settings.enabled:
+                self._index.start(roots, [path for path in near if path])
+        return settings.enabled
+
+    def opened(self, snapshot: Snapshot) -> None:
+        """Hear of a document that was opened."""
+        self._surroundings.opened(snapshot)
+
+    def changed(self, snapshot: Snapshot) -> None:
+        """Hear of a document's text as it is now."""
+        self._surroundings.changed(snapshot)
+
+    def visited(self, uri: str, line: int) -> None:
+        """Hear that the cursor rests in a line."""
+        self._surroundings.visited(uri, line)
+
+    def saved(self, uri: str) -> None:
+        """Hear that a document's file is another one now."""
+        path = path_of(uri)
+        if path is not None:
+            self._index.update(path)
+
+    def closed(self, uri: str) -> None:
+        """Hear that a document was closed."""
+        self._surroundings.closed(uri)
+
+    def told(self, uri: str, problems: Sequence[Problem], version: int | None) -> None:
+        """Hear what is wrong in a document."""
+        self._surroundings.told(uri, problems, version)
+
+    def busy(self, is_busy: bool) -> None:
+        """Hear whether the model works: reading in the background waits for it."""
+        if is_busy:
+            self._index.pause()
+        else:
+            self._index.resume()
+
+    def close(self) -> None:
+        """End reading."""
+        self._index.stop()
