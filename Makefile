@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-reference lint format model bench bench-keystrokes \
-	bench-quality bench-gpu clean
+	bench-quality bench-raw bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +65,11 @@ bench-keystrokes: $(VENV)/.bench ## Type into the server and into llama.vim's (L
 		$(if $(DATA),--data $(DATA)) --json benchmarks/results/keystrokes.json \
 		--plot benchmarks/results/keystrokes.png $(ARGS)
 
-bench-quality: $(VENV)/.dev ## HumanEval, MBPP and infilling (MODEL=id, DATA=dir, ARGS="--set humaneval:40")
+bench-quality: $(VENV)/.dev ## The right text, cut at the right place (MODEL=id, DATA=dir, ARGS="--set santacoder:40")
+	$(BIN)/python -m benchmarks.quality --model $(or $(MODEL),qwen2.5-coder-0.5b) --download \
+		$(if $(DATA),--data $(DATA)) $(or $(ARGS),--quick)
+
+bench-raw: $(VENV)/.dev ## The raw model on HumanEval, MBPP and infilling (MODEL=id, DATA=dir, ARGS="--set humaneval:40")
 	$(BIN)/python -m benchmarks.humaneval --model $(or $(MODEL),qwen2.5-coder-0.5b) --download \
 		$(if $(DATA),--data $(DATA)) $(ARGS)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
 
+from benchmarks.kept import KeptRows, key_of
 from benchmarks.problems import Problem, ProblemSet
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
@@ -40,47 +38,24 @@ class AnswerFile:
     """Answers by key; each is on disk before the next one is asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._answers: dict[str, Answer] = {}
-        self._broken = False
-        if path.exists():
-            self._read(path.read_text(encoding="utf-8"))
+        self._rows = KeptRows(path)
 
     def __len__(self) -> int:
         """How many answers there are."""
-        return len(self._answers)
+        return len(self._rows)
 
     def get(self, key: str) -> Answer | None:
         """Return the answer of that key, if it was given."""
-        return self._answers.get(key)
+        row = self._rows.get(key)
+        try:
+            return None if row is None else _answer(row)
+        except (ValueError, KeyError):
+            # Not an answer: it will be asked for again.
+            return None
 
     def add(self, answer: Answer) -> None:
         """Keep an answer."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8", newline="\n") as file:
-            # A line that a kill cut short ends here, and is not read.
-            file.write("\n" if self._broken else "")
-            file.write(json.dumps(asdict(answer)) + "\n")
-        self._broken = False
-        self._answers[answer.key] = answer
-
-    def _read(self, text: str) -> None:
-        self._broken = bool(text) and not text.endswith("\n")
-        for line in text.splitlines():
-            try:
-                fields = cast("dict[str, object]", json.loads(line))
-                answer = Answer(
-                    key=str(fields["key"]),
-                    problem=str(fields["problem"]),
-                    text=str(fields["text"]),
-                    finish=FinishReason(str(fields["finish"])),
-                    tokens=int(str(fields["tokens"])),
-                    seconds=float(str(fields["seconds"])),
-                )
-            except (ValueError, KeyError, TypeError):
-                # Half a line: its answer will be asked for again.
-                continue
-            self._answers[answer.key] = answer
+        self._rows.add(asdict(answer))
 
 
 class Asker:
@@ -100,8 +75,9 @@ class Asker:
 
     def key(self, problem: Problem, which: ProblemSet) -> str:
         """Name the answer: it is another one if anything that it depends on changes."""
-        parts = (*self._settings, which.max_tokens, problem.prefix, problem.suffix, problem.ends)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+        return key_of(
+            *self._settings, which.max_tokens, problem.prefix, problem.suffix, problem.ends
+        )
 
     def answer(self, problem: Problem, which: ProblemSet) -> Answer:
         """Ask: greedy, with no limit but the set's."""
@@ -179,3 +155,14 @@ def _read(
             ended = True
             enough.cancel()
     return text, finish, tokens
+
+
+def _answer(row: Mapping[str, object]) -> Answer:
+    return Answer(
+        key=str(row["key"]),
+        problem=str(row["problem"]),
+        text=str(row["text"]),
+        finish=FinishReason(str(row["finish"])),
+        tokens=int(str(row["tokens"])),
+        seconds=float(str(row["seconds"])),
+    )

@@ -1,10 +1,11 @@
-"""How well a model writes code: HumanEval, MBPP and three infilling sets, beside the papers.
+"""How well a raw model writes code: HumanEval, MBPP and infilling sets, beside the papers.
 
 python -m benchmarks.humaneval --model ID --data DIR [--set NAME[:N],…] [--json FILE]
 
 Greedy. HumanEval and MBPP are continued from the prefix alone, MBPP after three solved tasks;
-infilling shows what follows the gap. "raw" is what the model wrote, "cut" what the server would
-show of it. Answers are kept in a file as they come: after a kill, the same command goes on there.
+infilling shows what follows the gap. What the server makes of a model is measured by
+benchmarks.quality. Answers are kept in a file as they come: after a kill, the same command goes on
+there.
 """
 
 from __future__ import annotations
@@ -149,9 +150,7 @@ def measure(
                 pairs = _asked(asker, problems, which, kept, bars)
                 task = bars.add_task(f"{name}: running", total=len(pairs))
                 marks = [
-                    each
-                    for each in mark(pairs, which, sandbox, args.jobs)
-                    if bars.advance(task) is None
+                    each for each in mark(pairs, sandbox, args.jobs) if bars.advance(task) is None
                 ]
                 runs.append(
                     Run(

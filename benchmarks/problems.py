@@ -1,8 +1,9 @@
 """The problems of the public sets: read from a folder, and how each one is asked and scored.
 
 Two sets are called HumanEval-FIM. (a) OpenAI's human-eval-infilling (``single-line``,
-``multi-line``, ``random-span``): Python, the tests are run, pass@1. (b) The SantaCoder set
-(``santacoder``): Python, Java and JavaScript, the first line is compared. They are never mixed.
+``multi-line``, ``random-span``): Python, the tests are run, pass@1; ``mid-line`` is made of its
+single lines, each cut at a random character. (b) The SantaCoder set (``santacoder``): Python, Java
+and JavaScript, the first line is compared. They are never mixed.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Problem:
     """One problem. ``group`` is what it is counted under, ``ends`` are texts that end an answer.
 
     An executed one passes if ``program`` of the answer runs to its end; else ``expected`` is the
-    line that the answer must begin with, blanks at its ends left out.
+    line that the answer must begin with, blanks at its ends left out. ``solution`` is what a person
+    wrote there, where that is published.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Problem:
     program_start: str = ""
     program_end: str = ""
     expected: str = ""
+    solution: str = ""
 
     def program(self, answer: str) -> str:
         """Return what to run."""
@@ -105,6 +108,14 @@ SETS: Mapping[str, ProblemSet] = {
             measure=INFILL,
             infills=True,
             whole_lines=True,
+            max_tokens=128,
+        ),
+        ProblemSet(
+            name="mid-line",
+            files=(f"{_INFILLING}SingleLineInfilling.jsonl.gz",),
+            measure=INFILL,
+            infills=True,
+            whole_lines=False,
             max_tokens=128,
         ),
         ProblemSet(
@@ -150,6 +161,8 @@ def read_problems(which: ProblemSet, data: Path) -> list[Problem]:
                 return _tasks(rows)
             case "santacoder":
                 return [_line(row) for row in rows]
+            case "mid-line":
+                return [problem for row in rows if (problem := _rest_of_line(row)) is not None]
             case _:
                 return [_gap(row, which.name) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
@@ -192,6 +205,29 @@ def _gap(row: Mapping[str, object], group: str) -> Problem:
         suffix=suffix,
         program_start=prefix,
         program_end=f"{suffix}\n{row['test']}\ncheck({row['entry_point']})\n",
+        solution=str(row["canonical_solution"]),
+    )
+
+
+def _rest_of_line(row: Mapping[str, object]) -> Problem | None:
+    """Return the problem of writing the rest of a line, cut at a random character of its text.
+
+    The place depends on nothing but the line's name. ``None`` for a line of one character.
+    """
+    whole = _gap(row, "mid-line")
+    line = whole.solution.rstrip("\n")
+    start = len(line) - len(line.lstrip())
+    if "\n" in line or len(line) - start < 2:
+        return None
+    cut = random.Random(whole.id).randrange(start + 1, len(line))
+    return Problem(
+        id=whole.id.replace("SingleLine", "MidLine"),
+        group="mid-line",
+        prefix=whole.prefix + line[:cut],
+        suffix="\n" + whole.suffix,
+        program_start=whole.program_start + line[:cut],
+        program_end="\n" + whole.program_end,
+        solution=line[cut:],
     )
 
 
@@ -202,6 +238,7 @@ def _line(row: Mapping[str, object]) -> Problem:
         prefix=str(row["prompt"]),
         suffix=str(row["suffix"]),
         expected=str(row["canonical_solution"]).strip(),
+        solution=str(row["canonical_solution"]),
     )
 
 

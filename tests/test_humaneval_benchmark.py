@@ -19,17 +19,14 @@ from benchmarks.answers import Answer, AnswerFile, Asker, ask, open_asker
 from benchmarks.problems import SETS, DataError, Problem, read_problems, sample
 from benchmarks.published import published_for
 from benchmarks.sandbox import Limits, Sandbox, SandboxError, Verdict
-from benchmarks.scores import Marks, first_line, mark, score_lines, scores, shown
+from benchmarks.scores import Marks, first_line, mark, score_lines, scores
 from midfill_engine.backends.base import Logits
-from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import ModelError
 from midfill_engine.fake import ScriptedEngine
 from midfill_engine.local import LoadedModel
 from midfill_engine.prompt import resolve
 from midfill_engine.tokenizer import Tokenizer, build_tokenizer
 from midfill_engine.types import CompletionRequest, EngineInfo, FinishReason
-from midfill_server.anchors import Split
-from midfill_server.pipeline import Query, complete
 
 posix = pytest.mark.skipif(os.name != "posix", reason="programs run on Linux and macOS only")
 
@@ -415,43 +412,12 @@ def answer(text: str, finish: FinishReason = FinishReason.STOP) -> Answer:
 
 
 @posix
-def test_raw_and_cut_are_scored_apart() -> None:
-    # It runs on past the gap, as small models do: the cut drops what is there already.
+def test_what_runs_to_its_end_is_right() -> None:
     runs_on = answer("    y = 2 * x\n    return y\n\ndef more(:\n")
     right, wrong = answer("    y = 2 * x\n"), answer("    y = x\n")
-    pairs = [(GAP, runs_on), (GAP, right), (GAP, wrong)]
-    found = list(mark(pairs, SETS["single-line"], Sandbox.open(), threads=2))
-    assert [(marks.raw, marks.cut) for marks in found] == [
-        (Verdict.ERROR, Verdict.PASSED),
-        (Verdict.PASSED, Verdict.PASSED),
-        (Verdict.FAILED, Verdict.FAILED),
-    ]
-    function = answer("    return 2 * x")
-    (continued,) = mark([(FUNCTION, function)], SETS["humaneval"], Sandbox.open(), threads=1)
-    assert (continued.raw, continued.cut) == (Verdict.PASSED, None)
-
-
-@pytest.mark.parametrize(
-    ("raw", "finish"),
-    [
-        ("    y = 2 * x\n    return y\n\ndef more(:\n", FinishReason.STOP),
-        ("    y = x\n    y = 2 * y\n    unfini", FinishReason.LENGTH),
-        ("    return x", FinishReason.LENGTH),
-        ("", FinishReason.STOP),
-    ],
-)
-def test_the_cut_is_what_the_server_shows_on_an_empty_line(raw: str, finish: FinishReason) -> None:
-    class Engine(ScriptedEngine):
-        def stream(self, request, cancel):  # type: ignore[no-untyped-def]
-            for chunk in super().stream(request, cancel):
-                ended = chunk.finish is FinishReason.STOP
-                yield chunk if not ended else type(chunk)(text="", finish=finish)
-
-    text = GAP.prefix + "\n" + GAP.suffix
-    query = Query(uri="file:///a.py", text=text, cursor=len(GAP.prefix))
-    split = Split(start=0, prefix=GAP.prefix, typed="", suffix="\n" + GAP.suffix)
-    served = complete(query, split, Engine(raw), CancelToken(), lambda text: None)
-    assert shown(GAP, SETS["single-line"], answer(raw, finish)) == served.text + "\n"
+    found = list(mark([(GAP, each) for each in (runs_on, right, wrong)], Sandbox.open(), threads=2))
+    verdicts = [marks.verdict for marks in found]
+    assert verdicts == [Verdict.ERROR, Verdict.PASSED, Verdict.FAILED]
 
 
 def test_the_first_line_with_something_in_it_is_compared() -> None:
@@ -460,17 +426,13 @@ def test_the_first_line_with_something_in_it_is_compared() -> None:
         (LINE, answer("f(x); g(x);")),
         (LINE, answer("")),
     ]
-    found = list(mark(pairs, SETS["santacoder"], Sandbox(), threads=1))
-    assert [marks.raw is Verdict.PASSED for marks in found] == [True, False, False]
-    assert [marks.cut is Verdict.PASSED for marks in found] == [True, False, False]
+    found = list(mark(pairs, Sandbox(), threads=1))
+    assert [marks.verdict is Verdict.PASSED for marks in found] == [True, False, False]
 
 
 def marked(group: str, right: int, wrong: int, *, punctuation: bool = False) -> list[Marks]:
     verdicts = [Verdict.PASSED] * right + [Verdict.FAILED] * wrong
-    return [
-        Marks(group=group, raw=verdict, cut=verdict, punctuation=punctuation)
-        for verdict in verdicts
-    ]
+    return [Marks(group=group, verdict=verdict, punctuation=punctuation) for verdict in verdicts]
 
 
 def test_languages_are_scored_together_apart_and_without_mere_brackets() -> None:
@@ -482,7 +444,7 @@ def test_languages_are_scored_together_apart_and_without_mere_brackets() -> None
     published = published_for("qwen2.5-coder-1.5b")
     scored = {score.name: score for score in scores(found, published, "psm")}
     scored = {name.removesuffix(" psm"): score for name, score in scored.items()}
-    counts = {name: (score.raw, score.count) for name, score in scored.items()}
+    counts = {name: (score.right, score.count) for name, score in scored.items()}
     assert counts == {
         "santacoder": (8, 10),
         "santacoder, words only": (4, 6),
