@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,23 @@ def test_imports_respect_the_two_houses(path: Path) -> None:
     if imported & LSP_TYPES:
         allowed = path.name in {"server.py", "convert.py"} or path.parent.name == "handlers"
         assert allowed, "LSP types stay in server.py, convert.py and handlers/"
+
+
+def test_the_server_s_rooms_know_each_other_one_way() -> None:
+    server = PACKAGES["midfill_server"]
+    uses: dict[str, set[str]] = {}
+    for path in MODULES:
+        if path.parent.parent == server:
+            modules = {
+                node.module or ""
+                for node in ast.walk(_tree(path))
+                if isinstance(node, ast.ImportFrom)
+            }
+            ours = {module for module in modules if module.startswith("midfill_server.")}
+            rooms = {module.split(".")[1] for module in ours if module.count(".") > 1}
+            uses.setdefault(path.parent.name, set()).update(rooms - {path.parent.name})
+    # It raises for a circle.
+    assert {"context", "judgement"} <= set(TopologicalSorter(uses).static_order())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_id)

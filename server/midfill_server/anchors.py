@@ -8,6 +8,7 @@ the places were chosen are in ``benchmarks/results/anchoring-0.5b.json``.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -29,12 +30,15 @@ _FRESH_CHARACTERS = 320
 _LONG_CHARACTERS = 480
 _MAX_TYPED_CHARACTERS = 640
 
+# Each may hold two windows of text.
+_MAX_DOCUMENTS = 32
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """What a model is shown beside the text around a cursor; see ``CompletionRequest``.
 
-    It comes before that text in a prompt, so it stays as it is for as long as the split does.
+    It comes before that text in a prompt, so it stays as it is while somebody types.
     """
 
     context: tuple[ContextChunk, ...] = ()
@@ -76,34 +80,57 @@ class Anchors:
     """Remembers for each document where its prompt is split, and with what beside it."""
 
     def __init__(self) -> None:
-        self._splits: dict[str, Split] = {}
+        self._splits: OrderedDict[str, Split] = OrderedDict()
         # New ones that were only looked at: the prompt there may be computed by now.
-        self._looked: dict[str, Split] = {}
+        self._looked: OrderedDict[str, Split] = OrderedDict()
+        self._present = ""
 
     def split(self, uri: str, text: str, cursor: int, scene_of: SceneOf = _bare) -> Split:
         """Split ``text`` for the cursor; the anchor moves only if it no longer fits."""
         split = self.look(uri, text, cursor, scene_of)
-        self._splits[uri] = split
+        _keep(self._splits, uri, split)
         return split
 
     def look(self, uri: str, text: str, cursor: int, scene_of: SceneOf = _bare) -> Split:
         """Return what ``split`` would, and leave the anchor where it is."""
-        for anchor in (self._splits.get(uri), self._looked.get(uri)):
-            if anchor is not None and _fits(anchor, text, cursor):
-                return replace(anchor, typed=text[anchor.start : cursor])
+        came_back, self._present = uri != self._present, uri
+        for held in (self._splits, self._looked):
+            anchor = held.get(uri)
+            if anchor is None or not _fits(anchor, text, cursor):
+                continue
+            split = replace(anchor, typed=text[anchor.start : cursor])
+            if came_back:
+                # What is shown of other documents may have been changed there.
+                context = scene_of(split).context
+                if context != split.scene.context:
+                    split = replace(split, scene=replace(split.scene, context=context))
+                    _keep(held, uri, split)
+            return split
         split = fresh(text, cursor)
         split = replace(split, scene=scene_of(split))
-        self._looked[uri] = split
+        _keep(self._looked, uri, split)
         return split
 
     def move(self, uri: str, split: Split) -> None:
         """Move the anchor of a document: its prompt at the new place is computed."""
-        self._splits[uri] = split
+        _keep(self._splits, uri, split)
 
     def forget(self, uri: str) -> None:
         """Forget a document."""
         self._splits.pop(uri, None)
         self._looked.pop(uri, None)
+
+    def forget_all(self) -> None:
+        """Forget all documents: what is to be shown beside them is decided anew."""
+        self._splits.clear()
+        self._looked.clear()
+
+
+def _keep(held: OrderedDict[str, Split], uri: str, split: Split) -> None:
+    held[uri] = split
+    held.move_to_end(uri)
+    if len(held) > _MAX_DOCUMENTS:
+        held.popitem(last=False)
 
 
 def fresh(text: str, cursor: int) -> Split:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
@@ -22,6 +23,7 @@ from midfill_server.pipeline import Completion, Query, complete, prefetch
 from midfill_server.scenes import Scenes
 from midfill_server.scheduler import (
     CallLater,
+    Job,
     Priority,
     Scheduler,
     SupersededError,
@@ -32,6 +34,9 @@ from midfill_server.source import Source
 from midfill_server.suggestions import Suggestion, Suggestions
 
 __all__ = ["Completer", "Foresight"]
+
+T = TypeVar("T")
+E = TypeVar("E")
 
 # How long a generation that nobody waits for goes on: until the key that follows a cancel.
 _LINGER_S = 0.3
@@ -52,7 +57,7 @@ class Foresight:
 class Completer:
     """Answers the requests of one session; every method belongs to the event loop's thread.
 
-    ``on_busy`` hears when the model begins to write, and when it does so no more.
+    ``on_busy`` hears on the engine's thread when that begins to work, and when it has ended.
     """
 
     def __init__(
@@ -109,7 +114,9 @@ class Completer:
         ticket = self._tickets.get(query.uri)
         query = self.scenes.seen(query)
         split = self._anchors.look(query.uri, query.text, query.cursor, self.scenes.of(query))
-        others = await self._scheduler.run(query.uri, job_for(query, split, answer.text))
+        others = await self._scheduler.run(
+            query.uri, self._heard(job_for(query, split, answer.text))
+        )
         if ticket is None or ticket.over:
             raise SupersededError
         said = (answer.text, *others) if others else ()
@@ -128,14 +135,18 @@ class Completer:
         del self._tickets[uri]
         self._anchors.forget(uri)
         self._suggestions.forget(uri)
+        self.scenes.forget(uri)
         for generation in self._running:
             if generation.suggestion.uri == uri and generation.task is not None:
                 generation.task.cancel()
 
     def start_over(self) -> None:
-        """Forget all texts and plans: another model answers from now on, or none."""
+        """Forget all texts, prompts and plans: another model answers, or other settings count."""
         self._stop_timer()
+        for task in self._prefetches:
+            task.cancel()
         self._suggestions.forget()
+        self._anchors.forget_all()
 
     def _answer(self, query: Query, completion: Completion) -> Completion:
         if completion.text:
@@ -191,7 +202,6 @@ class Completer:
         generation = Generation(suggestion=suggestion, kept=ahead)
         self._suggestions.add(suggestion)
         self._running.append(generation)
-        self._on_busy(True)
         generation.task = asyncio.get_running_loop().create_task(
             self._run(generation, query, split, hints)
         )
@@ -218,7 +228,7 @@ class Completer:
         key, priority = query.uri, Priority.COMPLETION
         if suggestion.ahead:
             key, priority = f"ahead of {query.uri}", Priority.PREFETCH
-        completion = await self._scheduler.run(key, job, grow, priority=priority)
+        completion = await self._scheduler.run(key, self._heard(job), grow, priority=priority)
         if completion.finish is FinishReason.CANCELLED:
             raise SupersededError
         if completion.stood_in:
@@ -229,7 +239,6 @@ class Completer:
     def _ended(self, generation: Generation, task: asyncio.Task[Completion]) -> None:
         # Called also for a task that was cancelled before its first step.
         self._running.remove(generation)
-        self._on_busy(bool(self._running))
         if generation.lingering is not None:
             generation.lingering.cancel()
         suggestion = generation.suggestion
@@ -310,12 +319,24 @@ class Completer:
 
         try:
             key = f"prompt of {query.uri}"
-            whole = await self._scheduler.run(key, job, priority=Priority.PREFETCH)
+            whole = await self._scheduler.run(key, self._heard(job), priority=Priority.PREFETCH)
         except Exception:
             # Whoever asks for a completion here is told what is wrong.
             return
         if whole:
             self._anchors.move(query.uri, split)
+
+    def _heard(self, job: Job[E, T]) -> Job[E, T]:
+        """Return ``job``, of which ``on_busy`` hears."""
+
+        def work(engine: Engine, cancel: CancelToken, emit: Callable[[E], None]) -> T:
+            self._on_busy(True)
+            try:
+                return job(engine, cancel, emit)
+            finally:
+                self._on_busy(False)
+
+        return work
 
     def _set_timer(self, delay_s: float | None, callback: Callable[[], None], uri: str) -> None:
         """Plan what is done if nothing else happens; ``None``: nothing is."""

@@ -1,6 +1,6 @@
 """What a prompt shows beside the text around the cursor, found when its split is made.
 
-It lasts as long as the split: a key must not change what stands before it in the prompt.
+It lasts as long as somebody types there: a key must not change what stands before it in the prompt.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class Scenes:
         """Return ``query`` with the tree of its text."""
         tree = self._trees.tree(query.uri, query.language_id, query.text)
         return replace(query, tree=tree)
+
+    def forget(self, uri: str) -> None:
+        """Forget a document that was closed."""
+        self._trees.forget(uri)
 
     def of(self, query: Query) -> SceneOf:
         """Return what finds the scene for a split of ``query``, which has been seen."""

@@ -172,8 +172,11 @@ class MidfillServer(LanguageServer):
 
     def open_project(self) -> None:
         """Read the folders of the workspace, as far as the settings want it."""
-        shown = self.project.open(self.settings.context, self.roots, self.documents.all())
-        self.completer.scenes.neighbourhood = self.project.surroundings if shown else None
+        self.project.open(self.settings.context, self.roots, self.documents.all())
+        if self.completer.scenes.neighbourhood is not self.project.surroundings:
+            self.completer.scenes.neighbourhood = self.project.surroundings
+            # What was shown beside a text until now may be what is not to be shown any more.
+            self.completer.start_over()
 
     def apply_profile(self) -> Profile:
         """Let as much be computed ahead as is right now; looks at the battery once a minute."""

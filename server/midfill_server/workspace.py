@@ -17,7 +17,7 @@ _MB = 1024 * 1024
 
 
 class Workspace:
-    """Owns the index of a session's folders; every method belongs to the event loop's thread."""
+    """Owns the index of a session's folders; all but ``busy`` is for the event loop's thread."""
 
     def __init__(self) -> None:
         self._index = WorkspaceIndex()
@@ -25,32 +25,33 @@ class Workspace:
         self._opened_with: tuple[ContextSettings, tuple[str, ...]] | None = None
 
     @property
-    def surroundings(self) -> Surroundings:
-        """What is known around each document; another one after ``open``."""
-        return self._surroundings
+    def surroundings(self) -> Surroundings | None:
+        """What is known around each document, another one after ``open``.
+
+        ``None`` where nothing of other files is to be shown.
+        """
+        is_wanted = self._opened_with is not None and self._opened_with[0].enabled
+        return self._surroundings if is_wanted else None
 
     def open(
         self, settings: ContextSettings, roots: Sequence[str], documents: Iterable[Snapshot]
-    ) -> bool:
+    ) -> None:
         """Begin to read ``roots``, if they or the settings are others than before.
 
-        Returns whether other files are to be shown at all. ``documents`` are those that are open.
+        ``documents`` are those that are open.
         """
         wanted = settings, tuple(roots)
-        if wanted != self._opened_with:
-            self._opened_with = wanted
-            self.close()
-            self._index = WorkspaceIndex(
-                max_files=settings.max_files, max_bytes=settings.memory_mb * _MB
-            )
-            self._surroundings = Surroundings(self._index)
-            near: list[str] = []
-            for snapshot in documents:
-                self._surroundings.opened(snapshot)
-                near.append(path_of(snapshot.uri) or "")
-            if settings.enabled:
-                self._index.start(roots, [path for path in near if path])
-        return settings.enabled
+        if wanted == self._opened_with:
+            return
+        self._opened_with = wanted
+        self.close()
+        self._index = WorkspaceIndex(
+            max_files=settings.max_files, max_bytes=settings.memory_mb * _MB
+        )
+        self._surroundings = self._surroundings.over(self._index)
+        if settings.enabled:
+            near = (path_of(snapshot.uri) for snapshot in documents)
+            self._index.start(roots, [path for path in near if path is not None])
 
     def opened(self, snapshot: Snapshot) -> None:
         """Hear of a document that was opened."""
@@ -79,7 +80,7 @@ class Workspace:
         self._surroundings.told(uri, problems, version)
 
     def busy(self, is_busy: bool) -> None:
-        """Hear whether the model works: reading in the background waits for it."""
+        """Hear whether the model works: reading in the background waits for it. From any thread."""
         if is_busy:
             self._index.pause()
         else:

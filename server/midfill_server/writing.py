@@ -63,7 +63,8 @@ def write(
             draft.decided = True
         goes_on = not draft.decided and _decide(draft, request, site, engine, cancel)
         yield draft
-        if goes_on:
+        # Who was shown that line may not want the others.
+        if goes_on and not cancel.cancelled:
             spent = draft.timings.generated_tokens if draft.timings else 0
             rest = replace(
                 request,

@@ -101,7 +101,8 @@ class Desk:
         self.engine = ScriptedEngine(script, piece=piece, before_step=gate, scores=scores)
         self.timers = Timers()
         self.scheduler = Scheduler(lambda options, progress: self.engine)
-        self.completer = Completer(self.scheduler, call_later=self.timers)
+        self.busy: list[bool] = []
+        self.completer = Completer(self.scheduler, call_later=self.timers, on_busy=self.busy.append)
         self.shown: list[str] = []
 
     @property

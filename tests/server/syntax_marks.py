@@ -12,7 +12,7 @@ from midfill_server.syntax import (
     place_at,
 )
 
-__all__ = ["CURSOR", "check_enclosing", "check_ends", "check_place", "joined", "tree_of"]
+__all__ = ["CURSOR", "check_enclosing", "check_end", "check_place", "joined", "tree_of"]
 
 CURSOR = "<|>"
 
@@ -46,11 +46,7 @@ def joined(language_id: str, marked: str, middle: str) -> Joined:
     return found
 
 
-def check_ends(
-    language_id: str, marked: str, middle: str, *, block: str | None, statement: str | None
-) -> None:
-    """Assert which beginning of ``middle`` ends the cursor's block, and which its statement."""
-    found = joined(language_id, marked, middle)
-    block_end, statement_end = found.closes_at, found.statement_ends_at
-    assert (None if block_end is None else middle[:block_end]) == block
-    assert (None if statement_end is None else middle[:statement_end]) == statement
+def check_end(language_id: str, marked: str, middle: str, block: str | None) -> None:
+    """Assert which beginning of ``middle`` ends the cursor's block, if any."""
+    end = joined(language_id, marked, middle).closes_at
+    assert (None if end is None else middle[:end]) == block

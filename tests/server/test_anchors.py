@@ -133,6 +133,17 @@ def test_documents_have_anchors_of_their_own() -> None:
     assert parts(anchors, "a\nx\n<|>", "a") == ("a\nx\n", "", "")
 
 
+@pytest.mark.usefixtures("at_the_line")
+def test_the_documents_of_long_ago_are_forgotten() -> None:
+    anchors = Anchors()
+    for number in range(200):
+        parts(anchors, "a\n<|>", str(number))
+    assert parts(anchors, "a\nx\n<|>", "199") == ("a\n", "x\n", "")
+    assert parts(anchors, "a\nx\n<|>", "0") == ("a\nx\n", "", "")
+    anchors.forget_all()
+    assert parts(anchors, "a\nx\n<|>", "199") == ("a\nx\n", "", "")
+
+
 edits = st.lists(
     st.one_of(
         st.tuples(st.just("type"), st.text(alphabet="ab(\n", min_size=1, max_size=4)),

@@ -371,6 +371,19 @@ def test_where_the_cursor_rests_the_prompt_is_computed() -> None:
     tell(story, "text")
 
 
+def test_others_hear_of_all_that_the_model_does() -> None:
+    async def main(desk: Desk) -> None:
+        answer = await desk.ask("a <|>")
+        assert desk.busy == [True, False]
+        await desk.completer.alternatives(query("a <|>"), answer)
+        assert desk.busy == [True, False] * 2
+        desk.completer.rest(query("b <|>"))
+        await desk.wait(1.0)
+        assert desk.busy == [True, False] * 3
+
+    tell(main, "one two")
+
+
 def test_at_rest_the_prompt_is_split_nearer() -> None:
     async def story(desk: Desk) -> None:
         desk.completer.foresight = Foresight(after_answer_s=None)

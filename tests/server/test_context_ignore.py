@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from midfill_server.context.ignore import MAX_FILE_BYTES, Ignore, midfillignore_names
+from midfill_server.exclusion.ignore import (
+    MAX_FILE_BYTES,
+    Ignore,
+    midfillignore_names,
+    repository_of,
+)
 from tests.server.files import write_files
 
 
@@ -163,3 +169,7 @@ def test_midfillignore_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert not midfillignore_names(path, [str(tmp_path)])
     write_files(tmp_path, {".midfillignore": "b.py\na.py\n"})
     assert midfillignore_names(path, [str(tmp_path)])
+
+
+def test_a_path_that_cannot_be_looked_at_is_in_no_repository() -> None:
+    assert repository_of(f"{os.sep}{'x' * 5000}") is None

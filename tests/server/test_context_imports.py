@@ -305,8 +305,8 @@ def test_definitions_follow_the_imported_file(tmp_path: Path) -> None:
     workspace.index.update(str(tmp_path / "a.py"))
     workspace.settle()
     path = str(tmp_path / "main.py")
-    (signature,) = workspace.imports.signatures(path, text, "python")
-    assert "x, y, z" in signature.text
+    (name,) = workspace.imports.names(path, text, "python")
+    assert "x, y, z" in name.definitions[0].text
 
 
 def test_a_file_that_is_made_later_is_found(tmp_path: Path) -> None:

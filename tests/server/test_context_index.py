@@ -216,7 +216,6 @@ def test_the_table_never_loses_count(steps: list[tuple[str, int, bool, bool]]) -
         entry = FileEntry.packed(
             path=path,
             language_id="python",
-            size_bytes=0,
             changed_ns=0,
             definitions=[
                 Signature(name=name, kind="function", container="", text="def", path=path)
@@ -290,11 +289,49 @@ def test_a_process_that_ends_says_so(tmp_path: Path) -> None:
         assert entry is not None
         assert entry.names == {"a"}
         assert reader.read(str(tmp_path / "missing.py")) is None
-        reader.close()
+        reader.kill()
         with pytest.raises(ReaderDiedError):
             reader.read(str(tmp_path / "a.py"))
     finally:
         reader.release()
+
+
+class _Fragile(Reader):
+    """A process that dies of files with a certain name."""
+
+    def read(self, path: str) -> FileEntry | None:
+        if os.path.basename(path).startswith("deadly"):
+            self.kill()
+        return super().read(path)
+
+
+def test_what_a_process_died_of_is_never_read_by_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{n}.py": f"def run_{n}(): ...\n" for n in range(60)}
+    write_files(tmp_path, files | {"deadly.py": "def deadly(): ...\n"})
+    monkeypatch.setattr("midfill_server.context.index.Reader", _Fragile)
+    deadly = str(tmp_path / "deadly.py")
+    index = WorkspaceIndex()
+    index.start([str(tmp_path)])
+    try:
+        _wait_until_complete(index)
+        asked = threading.Event()
+
+        def ask() -> None:
+            index.read(deadly)
+            index.update(deadly)
+            asked.set()
+
+        index.later(ask)
+        assert asked.wait(10)
+        _wait_until_complete(index)
+    finally:
+        index.stop()
+    while index.step():
+        pass
+    assert index.state.files == 60
+    assert index.file(deadly) is None
 
 
 @pytest.mark.parametrize(
@@ -316,7 +353,6 @@ def test_long_files_are_read_in_pieces(
     write_files(tmp_path, {name: start + members + end})
     (entry,) = [_index(tmp_path).file(str(tmp_path / name))]
     assert entry is not None
-    assert entry.size_bytes > 65_000
     found = [(one.name, one.container) for one in entry.definitions]
     assert found == [("Long", ""), *((f"member_{n}", "Long") for n in range(280))]
 

@@ -51,7 +51,7 @@ def _near(problems: list[Problem]) -> tuple[str, ...]:
 
 
 def test_a_code_is_told() -> None:
-    found = Problem(first_line=0, last_line=0, message="no", code="E1", source="x")
+    found = Problem(first_line=0, last_line=0, message="no", code="E1")
     check([found], 0, "error: no (E1)")
 
 

@@ -91,7 +91,7 @@ def test_dependencies(
     write_files(tmp_path, {name: text})
     project = project_of(str(tmp_path / "src" / "deep" / "a"), language_id, [str(tmp_path)])
     assert project.text == expected
-    assert (project.root, project.path) == (str(tmp_path), str(tmp_path / name))
+    assert project.path == str(tmp_path / name)
 
 
 def test_the_nearest_file_of_the_language_counts(tmp_path: Path) -> None:
@@ -111,14 +111,7 @@ def test_the_nearest_file_of_the_language_counts(tmp_path: Path) -> None:
 def test_nothing_above_the_root_is_looked_at(tmp_path: Path) -> None:
     write_files(tmp_path, {"pyproject.toml": _POETRY})
     project = project_of(str(tmp_path / "in" / "a.py"), "python", [str(tmp_path / "in")])
-    assert (project.root, project.path, project.text) == (str(tmp_path / "in"), "", "")
-
-
-def test_the_repository_is_named_after_its_folder(tmp_path: Path) -> None:
-    write_files(tmp_path, {"shop/.git/HEAD": "", "shop/back/pyproject.toml": _POETRY})
-    file = str(tmp_path / "shop" / "back" / "a.py")
-    assert project_of(file, "python", [str(tmp_path / "shop" / "back")]).repository == "shop"
-    assert project_of(str(tmp_path / "alone" / "a.py"), "python").repository == "alone"
+    assert (project.path, project.text) == ("", "")
 
 
 def test_many_dependencies_are_cut(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 
 from hypothesis import given
@@ -156,3 +157,13 @@ def test_a_line_behind_the_end_is_the_last_one() -> None:
     recent = _opened(("a", "x = 1\ny = 2\n"))
     recent.visited("a", 99)
     assert [type(place) for place in recent.places()] == [RecentPlace]
+
+
+def test_old_texts_are_given_back_also_where_only_some_places_are_looked_at() -> None:
+    recent = RecentPlaces(_Clock())
+    for number in range(400):
+        recent.opened(_snapshot(f"x = {number}\n", f"u{number % 20}"))
+        recent.changed(_snapshot(f"x = {number}!\n", f"u{number % 20}"))
+        next(recent.places())
+    alive = sum(isinstance(each, Snapshot) for each in gc.get_objects())
+    assert alive < 200

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from midfill_server.context.ignore import Ignore
 from midfill_server.context.walk import walk
+from midfill_server.exclusion.ignore import Ignore
 from tests.server.files import write_files
 
 
@@ -65,11 +65,10 @@ def test_roots_that_are_missing_or_hold_each_other(tmp_path: Path) -> None:
     assert [Path(file.path).name for folder in folders for file in folder.files] == ["b.py", "c.py"]
 
 
-def test_a_found_file_has_its_size_and_its_time(tmp_path: Path) -> None:
+def test_a_found_file_has_the_time_of_its_last_change(tmp_path: Path) -> None:
     write_files(tmp_path, {"a.py": "four"})
     (folder,) = walk([str(tmp_path)], Ignore([str(tmp_path)]))
     (found,) = folder.files
-    assert found.size_bytes == 4
     assert found.changed_ns == (tmp_path / "a.py").stat().st_mtime_ns
 
 
@@ -78,3 +77,23 @@ def test_a_walk_rests_at_every_file(tmp_path: Path) -> None:
     rests: list[None] = []
     list(walk([str(tmp_path)], Ignore([str(tmp_path)]), rest=lambda: rests.append(None)))
     assert len(rests) >= 4
+
+
+def test_only_what_is_wanted_is_found(tmp_path: Path) -> None:
+    write_files(tmp_path, dict.fromkeys(("a.py", "b.csv", "c/d.csv"), "x"))
+    folders = walk([str(tmp_path)], Ignore([str(tmp_path)]), wants=lambda path: path.endswith("y"))
+    assert [[Path(file.path).name for file in folder.files] for folder in folders] == [["a.py"], []]
+
+
+def test_there_is_an_end_to_many_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {f"a/{n}/b.py": "x" for n in range(20)} | {"z/near.py": "x"})
+    monkeypatch.setattr("midfill_server.context.walk._MAX_FOLDERS", 5)
+    found = _walked(tmp_path, "z/open.py")
+    assert found[0] == "z/near.py"
+    assert len(found) < 5
+
+
+def test_the_root_of_a_disk_is_walked_from_the_open_file_on(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a/b.py": "x"})
+    folders = walk([tmp_path.anchor], Ignore([tmp_path.anchor]), [str(tmp_path / "a" / "b.py")])
+    assert next(folders).path == str(tmp_path / "a")

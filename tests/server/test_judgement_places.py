@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midfill_server.exclusion.secrets import keeps_secrets
 from midfill_server.judgement.places import closes_only, refusal
-from midfill_server.judgement.secrets import keeps_secrets
 from midfill_server.settings import CompletionSettings
 
 CURSOR = "<|>"

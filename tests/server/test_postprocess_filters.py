@@ -273,6 +273,66 @@ def test_repetition_is_cut(marked: str, output: str, expected: str, by: str) -> 
     check_cut(marked, output, expected, by=by)
 
 
+@pytest.mark.parametrize(
+    ("marked", "output", "language"),
+    [
+        # Brackets that are no code, or close what is not to be seen, close nothing wrongly.
+        ('case "$1" in\n    <|>\nesac\n', "start)\n        run\n        ;;", "shellscript"),
+        ("# Title\n\n<|>\n", "1) first\n2) second", "markdown"),
+        ("Title\n\n<|>\n", "1) first\n2) second", ""),
+        ('def f():\n    """Do.\n\n    <|>\n    """\n', "1) first", "python"),
+        ("# from [0, 1<|>\nx = 1\n", ") only", "python"),
+        ("const a = <|>\n", "b.replace(/\\)/g, '')", "javascript"),
+        ("fn f(c: char) -> bool {\n    <|>\n}\n", "c == ')' || c == ']'", "rust"),
+        ("f a = <|>\n", "map (\\(b, c) -> b) a", "haskell"),
+        ("x = [\n" + "    1234567,\n" * 500 + "    <|>\n", "2,\n]", "python"),
+        ('"""A.\n' + "word " * 900 + '\n"""\n\nf(\n    a,\n    <|>\n', "b,\n)", "python"),
+        ("f() {\n  <|>\n}\n", "if [ $# -lt 1 ]; then\n    exit\n  fi", "shellscript"),
+        # Lines of a string or for a preprocessor leave no block.
+        ("def f():\n    <|>\n    g(a)\n", 'a = """\nSELECT b\nFROM c\n"""', "python"),
+        ("function f() {\n  <|>\n  g(a);\n}\n", "a = `\nb\n`;", "javascript"),
+        ("int f() {\n    <|>\n    return 1;\n}\n", "b();\n#ifdef X\n    c();\n#endif", "c"),
+        # A jump with a condition is passed by.
+        ("def f(a)\n<|>\n  b\nend\n", "  return if a.nil?", "ruby"),
+        ("def f(a)\n  return if a.nil?\n  <|>\n  c(a)\nend\n", "b(a)", "ruby"),
+        (
+            'case "$1" in\n  a)\n<|>\n  b)\n    c\n    ;;\nesac\n',
+            "    return 1\n    ;;",
+            "shellscript",
+        ),
+        # Lines may go on behind their end, and signs in strings begin no comment.
+        ("def f():\n    <|>\n    return a\n", "a = 1 + \\\n        2\n    b = a", "python"),
+        ("def f():\n    <|>\n    return a\n", 'if a == " #":\n        b()', "python"),
+        ("class A:\n    <|>\n    a = 1\n", "def f(\n        a\n    ):\n        pass", "python"),
+        ("# Title\n\n<|>\n", "Install:\n\n```sh\nmake\n```", "markdown"),
+        # What closes five blocks is not one line five times.
+        ("<|>\n", "<a>\n" + "".join(f"{' ' * i}</b>\n" for i in range(9, 1, -1)) + "</a>", "html"),
+        ("def f(a)<|>\n", "\n  b\n  c\nend", "ruby"),
+        ('s = "<|>"\n', 'say \\"hi\\"', "python"),
+        ("f(a, <|> y)\n", "key", ""),
+    ],
+)
+def test_what_is_right_stays_whole(marked: str, output: str, language: str) -> None:
+    check_cut(marked, output + "\n" if "\n" in output else output, output, language)
+
+
+def test_without_indentation_the_tree_says_where_the_block_ends() -> None:
+    check_cut(
+        "function f() {\n<|>\nreturn 3;\n}\n",
+        "a();\n}\nfunction g() {\nb();\n",
+        "a();",
+        "javascript",
+        "node closes",
+    )
+
+
+def test_what_decorates_a_definition_belongs_to_it() -> None:
+    one = "@property\n    def a(self):\n        return 1"
+    check_cut(
+        "class A:\n    <|>\n", f"{one}\n\n    @property\n    def b", one, "python", "next unit"
+    )
+
+
 def test_a_comment_without_a_word_is_dropped() -> None:
     check_cut("a = 1\n<|>\n", "b = 2\n#\n", "b = 2", "python", "empty comment")
     check_cut("a = 1\n<|>\n", "#\n", "", "python", "empty comment")

@@ -95,3 +95,17 @@ def test_the_first_line_is_spelled_as_the_whole_will_be() -> None:
     output = "    if c {\n        d()\n    }\n"
     assert first_line(output, site) == "\tif c {"
     assert finish(output, site, FinishReason.STOP).text == "\tif c {\r\n\t\td()\r\n\t}"
+
+
+@pytest.mark.parametrize(
+    ("marked", "output", "expected", "language"),
+    [
+        ("all:\n<|>\n", "\tmake a\n\tmake b", "\tmake a\n\tmake b", "makefile"),
+        ("A = a \\\n  b\n\nall:\n<|>\n", "\tmake a", "\tmake a", "makefile"),
+        ("func f() {\n<|>\n}\n", "    g()", "\tg()", "go"),
+    ],
+)
+def test_some_languages_have_tabs_of_themselves(
+    marked: str, output: str, expected: str, language: str
+) -> None:
+    check_cut(marked, output, expected, language)

@@ -20,6 +20,7 @@ class Around:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.text = "class Stock: ...\n"
 
     def path_of(self, uri: str) -> str:
         return uri.rpartition("project/")[2]
@@ -37,7 +38,7 @@ class Around:
         assert tree is not None
         assert tree.text == text
         self.asked.append(cursor)
-        return (ContextChunk(path="src/stock.py", text="class Stock: ...\n"),)
+        return (ContextChunk(path="src/stock.py", text=self.text),)
 
 
 def split_at(scenes: Scenes, anchors: Anchors, text: str, cursor: int) -> Split:
@@ -79,6 +80,22 @@ def test_the_scene_that_was_prepared_is_the_one_that_is_used() -> None:
     prepared = anchors.look(URI, text, len(text), scenes.of(query))
     assert split_at(scenes, anchors, text + "a", len(text) + 1).scene is prepared.scene
     assert len(around.asked) == 1
+
+
+def test_who_comes_back_from_another_document_is_shown_what_is_so_by_now() -> None:
+    scenes, around, anchors = Scenes(), Around(), Anchors()
+    scenes.neighbourhood = around
+    text = HEAD + BODY + "        "
+    first = split_at(scenes, anchors, text, len(text))
+    anchors.split("file:///project/src/stock.py", "class Stock: ...\n", 0)
+    assert split_at(scenes, anchors, text + "a", len(text) + 1).scene is first.scene
+    anchors.split("file:///project/src/stock.py", "class Stock: ...\n", 0)
+    around.text = "class Stock:\n    def count(self): ...\n"
+    again = split_at(scenes, anchors, text + "ab", len(text) + 2)
+    assert [chunk.text for chunk in again.scene.context] == [around.text]
+    assert (again.start, again.prefix) == (first.start, first.prefix)
+    assert split_at(scenes, anchors, text + "abc", len(text) + 3).scene is again.scene
+    assert len(around.asked) == 3
 
 
 def test_without_a_project_the_file_alone_is_shown() -> None:

@@ -86,6 +86,21 @@ def test_another_model_is_opened_when_the_settings_say_so(
     ]
 
 
+def test_what_was_withheld_is_said_once_the_settings_allow_it(start: StartServer) -> None:
+    client = start()
+    client.initialize()
+    client.open(URI, "#doubt x")
+
+    def said() -> list[str]:
+        answer = client.complete(URI, 0, 8, automatic=True).result()
+        return [item["insertText"] for item in answer["items"]]
+
+    assert said() == []
+    settings = {"midfill": {"completion": {"eagerness": "always"}}}
+    client.notify("workspace/didChangeConfiguration", {"settings": settings})
+    assert said() == ["perhaps(1)"]
+
+
 def test_changes_of_settings_are_subscribed_to_where_the_client_wants_that(
     start: StartServer,
 ) -> None:

@@ -38,7 +38,7 @@ def test_diagnostics_are_taken_with_what_matters() -> None:
     bare = {"range": _RANGE, "message": "bare"}
     told = _told({"uri": "file:///a.py", "version": 5, "diagnostics": [given, bare]})
     problems = [
-        Problem(first_line=3, last_line=4, message="no", severity=2, source="pyright", code="7"),
+        Problem(first_line=3, last_line=4, message="no", severity=2, code="7"),
         Problem(first_line=3, last_line=4, message="bare"),
     ]
     assert told == [("file:///a.py", problems, 5)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midfill_server.syntax import breaks, join
-from tests.server.syntax_marks import CURSOR, check_ends, joined, tree_of
+from tests.server.syntax_marks import CURSOR, check_end, joined, tree_of
 
 # A block that the text after the cursor closes: what follows the block's end is too much.
 SIBLINGS: list[tuple[str, str, str, str]] = [
@@ -70,8 +70,8 @@ SIBLINGS: list[tuple[str, str, str, str]] = [
 def test_a_sibling_behind_the_block_is_outside(
     language_id: str, marked: str, middle: str, inside: str
 ) -> None:
-    check_ends(language_id, marked, middle, block=inside, statement=inside)
-    check_ends(language_id, marked, inside, block=None, statement=None)
+    check_end(language_id, marked, middle, inside)
+    check_end(language_id, marked, inside, None)
 
 
 @pytest.mark.parametrize(("language_id", "marked", "middle", "inside"), SIBLINGS)
@@ -87,53 +87,32 @@ def test_a_middle_that_closes_the_block_again_has_errors(
 
 def test_what_nothing_else_closes_is_closed_by_the_middle() -> None:
     unclosed = "class A {\n  int f() {\n    <|>\n"
-    check_ends(
-        "java",
-        unclosed,
-        "return 1;\n  }\n\n  int g() {\n    return 2;\n  }\n}",
-        block="return 1;\n  }",
-        statement="return 1;",
+    check_end(
+        "java", unclosed, "return 1;\n  }\n\n  int g() {\n    return 2;\n  }\n}", "return 1;\n  }"
     )
-    check_ends("ruby", "def f\n  <|>\n", "1\nend\n\nputs f", block="1\nend", statement="1")
+    check_end("ruby", "def f\n  <|>\n", "1\nend\n\nputs f", "1\nend")
 
 
 def test_a_nested_block_ends_where_the_indentation_does() -> None:
-    check_ends(
+    check_end(
         "python",
         "def f():\n    if a:\n        b = <|>\n",
         "1\n        c = 2\n    return 3",
-        block="1\n        c = 2",
-        statement="1",
+        "1\n        c = 2",
     )
 
 
 def test_an_else_is_outside_of_the_block_before() -> None:
-    check_ends(
-        "javascript",
-        "if (a) {\n  <|>\n}",
-        "b();\n} else {\n  c();",
-        block="b();",
-        statement="b();",
-    )
-
-
-def test_a_call_ends_before_the_parenthesis_that_the_editor_wrote() -> None:
-    check_ends("python", "x = foo(<|>)", "a, b)\nbar(c", block=None, statement="a, b")
-    check_ends("python", "x = foo(<|>", "a, b)\nbar(c)", block=None, statement="a, b)")
-    check_ends("javascript", "foo(<|>)", "a).then(b", block=None, statement=None)
+    check_end("javascript", "if (a) {\n  <|>\n}", "b();\n} else {\n  c();", "b();")
 
 
 def test_a_comment_behind_the_block_is_no_code() -> None:
-    check_ends("python", "def f():\n    <|>\n", "x = 1\n    # done\n", block=None, statement=None)
+    check_end("python", "def f():\n    <|>\n", "x = 1\n    # done\n", None)
 
 
 def test_offsets_in_the_middle_are_characters() -> None:
-    check_ends(
-        "python",
-        "# 漢字 😀\ndef f():\n    <|>\n",
-        "é = '😀'\n\n\ndef g():\n    pass",
-        block="é = '😀'",
-        statement="é = '😀'",
+    check_end(
+        "python", "# 漢字 😀\ndef f():\n    <|>\n", "é = '😀'\n\n\ndef g():\n    pass", "é = '😀'"
     )
 
 
@@ -169,19 +148,13 @@ def test_what_repairs_the_text_has_fewer_errors() -> None:
 
 @pytest.mark.parametrize("middle", ["", " ", "\n\n", "# only a comment"])
 def test_a_middle_without_code_ends_nothing(middle: str) -> None:
-    check_ends("python", "def f():\n    x = 1\n    <|>\n", middle, block=None, statement=None)
+    check_end("python", "def f():\n    x = 1\n    <|>\n", middle, None)
 
 
 def test_in_a_long_file_the_neighbourhood_tells_the_same() -> None:
     others = "".join(f"def f{index}(a):\n    return a + {index}\n\n\n" for index in range(1000))
     marked = f"{others}def f():\n    {CURSOR}\n\n\n{others}"
-    check_ends(
-        "python",
-        marked,
-        "return 1\n\n\ndef g():\n    return 2",
-        block="return 1",
-        statement="return 1",
-    )
+    check_end("python", marked, "return 1\n\n\ndef g():\n    return 2", "return 1")
     assert joined("python", marked, "return (1").new_errors > 0
     assert joined("python", marked, "return (1)").whole
 

@@ -46,6 +46,16 @@ class Project:
         # A new line at the top is far enough from the last question to look around anew.
         text = f"# #tell {self._version}\n{_MAIN}"
         self.client.change(self.uri("main.py"), self._version, {"text": text})
+        return self._ask(text)
+
+    def ask_again(self) -> Shown:
+        """Ask at the same place, a key later."""
+        text = f"# #tell {self._version}\n{_MAIN}s"
+        self._version += 1
+        self.client.change(self.uri("main.py"), self._version, {"text": text})
+        return self._ask(text)
+
+    def _ask(self, text: str) -> Shown:
         line, character = text.count("\n"), len(text) - text.rfind("\n") - 1
         answer = self.client.complete(self.uri("main.py"), line, character).result()
         assert isinstance(answer, dict)
@@ -133,6 +143,18 @@ def test_who_wants_no_other_files_shown_has_none_shown(start: StartServer, tmp_p
     project.begin({"context": {"enabled": False}})
     project.client.open(project.uri("shapes.py"), _SHAPES, language="python")
     assert [project.ask() for _ in range(3)] == [[], [], []]
+
+
+def test_other_files_are_shown_no_more_once_the_settings_say_so(
+    start: StartServer, tmp_path: Path
+) -> None:
+    project = Project(start, tmp_path, {"main.py": _MAIN, "shapes.py": _SHAPES})
+    project.begin()
+    project.ask_until("def area_of(shape, unit)")
+    settings = {"midfill": {"context": {"enabled": False}}}
+    project.client.notify("workspace/didChangeConfiguration", {"settings": settings})
+    # At the same place, where a prompt is kept.
+    assert project.ask_again() == []
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def end_session(server: MidfillServer, code: int) -> None:
-    """Close the engine; if it is in the midst of something long, end the process without it."""
+    """End reading, close the engine; if that is in the midst of something long, end without it."""
     if server.recorder is not None:
         server.recorder.close()
+    server.project.close()
     if server.scheduler.close(_CLOSE_TIMEOUT_S):
         return
     # A model that is being read or fetched cannot be interrupted, and Python would wait for it.

@@ -44,7 +44,6 @@ class FileEntry:
 
     path: str
     language_id: str
-    size_bytes: int
     changed_ns: int
     cost_bytes: int
     """An estimate of the memory that the entry takes in an index."""
@@ -57,7 +56,6 @@ class FileEntry:
         *,
         path: str,
         language_id: str,
-        size_bytes: int,
         changed_ns: int,
         definitions: Sequence[Signature],
         identifiers: Sequence[str],
@@ -75,7 +73,6 @@ class FileEntry:
         return cls(
             path=path,
             language_id=language_id,
-            size_bytes=size_bytes,
             changed_ns=changed_ns,
             cost_bytes=cost_bytes + len({one.name for one in definitions}) * _NAME_BYTES,
             _definitions=packed[0],

@@ -79,6 +79,12 @@ class Surroundings:
         self._problems = Problems()
         self._given: OrderedDict[str, _Given] = OrderedDict()
 
+    def over(self, index: WorkspaceIndex) -> Surroundings:
+        """Return the same for other folders: what an editor told of its documents stays known."""
+        others = Surroundings(index)
+        others._recent, others._problems = self._recent, self._problems
+        return others
+
     @property
     def repo(self) -> str:
         """The name of the workspace's first folder, ``""`` without any."""

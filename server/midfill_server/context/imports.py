@@ -58,7 +58,6 @@ class _Known:
     resolved: _Resolved
     entries: tuple[FileEntry | None, ...]
     names: tuple[ImportedName, ...]
-    signatures: tuple[Signature, ...]
 
 
 class Imports:
@@ -82,11 +81,6 @@ class Imports:
         """
         known = self._look(path, text, language_id)
         return known.names if known is not None else ()
-
-    def signatures(self, path: str, text: str, language_id: str) -> tuple[Signature, ...]:
-        """Return the definitions of all that is imported, each once, in the order of imports."""
-        known = self._look(path, text, language_id)
-        return known.signatures if known is not None else ()
 
     def forget(self, path: str) -> None:
         """Drop a file that was closed."""
@@ -120,12 +114,7 @@ class Imports:
         names = tuple(
             name for target in resolved.targets for name in _names(target, entries[target.path])
         )
-        known = _Known(
-            resolved=resolved,
-            entries=tuple(entries.values()),
-            names=names,
-            signatures=tuple(dict.fromkeys(one for name in names for one in name.definitions)),
-        )
+        known = _Known(resolved=resolved, entries=tuple(entries.values()), names=names)
         self._known[key] = known
         return known
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from midfill_server.context.entries import FileEntry, Signature
-from midfill_server.context.ignore import Ignore
 from midfill_server.context.pace import Pace, StoppedError
 from midfill_server.context.reader import Reader, ReaderDiedError
 from midfill_server.context.reading import read_entry
 from midfill_server.context.table import EntryTable, key_of
 from midfill_server.context.walk import Folder, Found, walk
+from midfill_server.exclusion.ignore import Ignore
 from midfill_server.syntax import language_of
 
 __all__ = ["IndexState", "WorkspaceIndex"]
@@ -52,12 +52,12 @@ class IndexState:
 class _Listing:
     """The files that a walk found. Only the index's thread writes it.
 
-    Each look-up is of one whole value, so that other threads can read meanwhile.
+    Nothing is ever taken away, so that other threads can read meanwhile.
     """
 
     def __init__(self) -> None:
-        self.folders: dict[str, tuple[str, ...]] = {}
-        self.by_name: dict[str, tuple[str, ...]] = {}
+        self.folders: dict[str, list[str]] = {}
+        self.by_name: dict[str, list[str]] = {}
         self.keys: set[str] = set()
 
     def add(self, path: str) -> None:
@@ -65,8 +65,8 @@ class _Listing:
             return
         self.keys.add(key_of(path))
         folder, name = os.path.split(path)
-        self.folders[key_of(folder)] = (*self.folders.get(key_of(folder), ()), path)
-        self.by_name[name] = (*self.by_name.get(name, ()), path)
+        self.folders.setdefault(key_of(folder), []).append(path)
+        self.by_name.setdefault(name, []).append(path)
 
 
 class WorkspaceIndex:
@@ -94,7 +94,7 @@ class WorkspaceIndex:
         self._wake = threading.Event()
         # What is to be done, the most urgent first. Any thread may append to a deque.
         self._jobs: deque[Callable[[], None]] = deque(maxlen=_MAX_JOBS)
-        self._changed: deque[str] = deque()
+        self._changed: deque[str] = deque(maxlen=_MAX_JOBS)
         self._unread: deque[Found] = deque()
         self._walk: Iterator[Folder] | None = None
         # What the walk found so far; the first one can be looked up while it grows.
@@ -103,9 +103,11 @@ class WorkspaceIndex:
         self._walked_s: float | None = None
         self._asked = False
         self._version = 0
-        # The thread's own; another one may only close it.
+        # The thread's own; another one may only kill it.
         self._reader: Reader | None = None
-        self._deaths = 0
+        self._can_start = True
+        # What a process died of would be the end of the server, too.
+        self._deadly: set[str] = set()
 
     def start(self, roots: Sequence[str], near: Sequence[str] = ()) -> None:
         """Begin to read the folders in the background; ``near`` are the files that are open."""
@@ -134,9 +136,12 @@ class WorkspaceIndex:
         reader = self._reader
         if reader is not None:
             # The thread may be waiting for it.
-            reader.close()
+            reader.kill()
         self._thread.join(timeout_s)
-        self._thread = self._pace = None
+        if not self._thread.is_alive():
+            # One that waits for a slow disk is told to stop when it goes on.
+            self._pace = None
+        self._thread = None
 
     def pause(self) -> None:
         """Stand still while somebody else needs the processor, until ``resume``."""
@@ -172,7 +177,7 @@ class WorkspaceIndex:
 
     def files_in(self, folder: str) -> tuple[str, ...]:
         """Return the source files that lie directly in a folder of the workspace, by name."""
-        return self._listing.folders.get(key_of(folder), ())
+        return tuple(self._listing.folders.get(key_of(folder), ()))
 
     def files_ending(self, tail: str) -> tuple[str, ...]:
         """Return the source files of the workspace whose path ends with ``a/b.py``.
@@ -235,7 +240,7 @@ class WorkspaceIndex:
         """
         entry = self._table.get(path)
         if entry is None:
-            entry = read_entry(path, self.rest)
+            entry = self._read_here(path)
             if entry is not None:
                 self._table.put(entry, asked_for=True)
         return entry
@@ -263,20 +268,20 @@ class WorkspaceIndex:
         self._asked = False
         self._unread.clear()
         self._next = listing
-        self._walk = walk(self._roots, self._ignore, self._near, self.rest)
+        self._walk = walk(self._roots, self._ignore, self._near, self.rest, _is_source)
 
     def _walk_on(self, walk: Iterator[Folder]) -> None:
         folder = next(walk, None)
         for file in folder.files if folder is not None else ():
-            if not _is_source(file.path):
-                continue
+            self.rest()
             if len(self._next.keys) >= self._max_files:
                 _log.info("only the %d files next to the open ones are read", self._max_files)
                 folder = None
                 break
             self._next.add(file.path)
             known = self._table.get(file.path, asked_for=False)
-            if known is None or known.changed_ns != file.changed_ns:
+            is_new = known is None or known.changed_ns != file.changed_ns
+            if is_new and key_of(file.path) not in self._deadly:
                 self._unread.append(file)
         if folder is None:
             self._end_walk()
@@ -304,7 +309,7 @@ class WorkspaceIndex:
             return
         if not _is_source(path) or (known is None and self._ignore.ignored(path)):
             return
-        entry = read_entry(path, self.rest)
+        entry = self._read_here(path)
         if entry is None:
             self._table.remove(path)
             return
@@ -328,25 +333,31 @@ class WorkspaceIndex:
 
     def _read_one_of_many(self, path: str) -> FileEntry | None:
         """Have a process read a file, where there is a thread that can wait for it."""
-        is_worth_it = len(self._unread) >= _WORTH_A_PROCESS and self._deaths < _MAX_DEATHS
+        is_worth_it = len(self._unread) >= _WORTH_A_PROCESS and self._can_start
         if self._reader is None and self._pace is not None and is_worth_it:
             try:
                 self._reader = Reader()
             except ReaderDiedError as error:
                 self.rest()
-                self._deaths = _MAX_DEATHS
+                self._can_start = False
                 _log.info("%s; files are read without it", error)
         if self._reader is None:
-            return read_entry(path, self.rest)
+            return self._read_here(path)
         try:
             return self._reader.read(path)
         except ReaderDiedError as error:
-            # The file may be what it died of: it is left out.
             self._release_reader()
             self.rest()
-            self._deaths += 1
+            self._deadly.add(key_of(path))
             _log.warning("%s", error)
+            if len(self._deadly) >= _MAX_DEATHS:
+                _log.warning("%d files are left out for that", len(self._unread))
+                self._deadly.update(key_of(file.path) for file in self._unread)
+                self._unread.clear()
             return None
+
+    def _read_here(self, path: str) -> FileEntry | None:
+        return None if key_of(path) in self._deadly else read_entry(path, self.rest)
 
     def _release_reader(self) -> None:
         reader, self._reader = self._reader, None

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from midfill_server.context.ignore import folders_with
 from midfill_server.context.lookup import (
     FilesByName,
     Target,
@@ -18,6 +17,7 @@ from midfill_server.context.lookup import (
     table_of,
 )
 from midfill_server.context.statements import ImportStatement
+from midfill_server.exclusion.ignore import folders_with
 
 __all__ = ["python", "rust", "script"]
 

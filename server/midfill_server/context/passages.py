@@ -66,7 +66,9 @@ def passages(
         words = words_of(stretch, language)
         if words:
             found.append(Passage(path=path, line=start, text=stretch, words=words))
-    return tuple(found[:_MAX_PASSAGES])
+        if len(found) == _MAX_PASSAGES:
+            break
+    return tuple(found)
 
 
 def words_of(text: str, language: Language | None) -> frozenset[str]:

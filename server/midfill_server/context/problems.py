@@ -28,7 +28,6 @@ class Problem:
     last_line: int
     message: str
     severity: int = 1
-    source: str = ""
     code: str = ""
 
 

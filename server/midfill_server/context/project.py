@@ -1,4 +1,4 @@
-"""What project a file belongs to: its root, its name, and what it depends on."""
+"""What project a file belongs to, and what that depends on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from midfill_server.context.ignore import repository_of
 from midfill_server.context.index import WorkspaceIndex
 from midfill_server.context.lookup import items_of, json_table, read_small, table_of
+from midfill_server.exclusion.ignore import repository_of
 
 __all__ = ["Dependency", "Project", "Projects", "project_of"]
 
@@ -33,14 +33,11 @@ class Dependency:
 class Project:
     """The project of a file.
 
-    ``root`` is the folder of the project file ``path`` (``""``: there is none, and ``root`` is the
-    workspace's or the file's folder). ``repository`` is the name of the repository, or else of
-    ``root``. ``dependencies`` are at most forty, in the order of the file.
+    ``path`` is that of the project file, ``""`` where there is none. ``dependencies`` are at most
+    forty, in the order of that file.
     """
 
-    root: str
     path: str
-    repository: str
     dependencies: tuple[Dependency, ...] = ()
 
     @property
@@ -88,13 +85,7 @@ def project_of(path: str, language_id: str, roots: Sequence[str] = ()) -> Projec
     around = [*map(os.path.normpath, roots), *([repository] if repository else [])]
     tops = {top for top in around if (folder + os.sep).startswith(top + os.sep)} or {folder}
     found = next(_project_files(folder, language_id, tops), "")
-    root = os.path.dirname(found) if found else max(tops, key=len)
-    return Project(
-        root=root,
-        path=found,
-        repository=os.path.basename(repository or root),
-        dependencies=_dependencies_now(found) if found else (),
-    )
+    return Project(path=found, dependencies=_dependencies_now(found) if found else ())
 
 
 def _dependencies_now(path: str) -> tuple[Dependency, ...]:

@@ -7,10 +7,13 @@ are all the files that somebody has.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import BinaryIO, cast
 
 from midfill_server.context.entries import FileEntry
@@ -20,6 +23,9 @@ __all__ = ["Reader", "ReaderDiedError", "main"]
 
 _MODULE = "midfill_server.context.reader"
 _NICENESS = 10
+# No file takes nearly as long: a parser that is not done by then never is.
+_MAX_READ_S = 60.0
+_END_S = 1.0
 
 
 class ReaderDiedError(Exception):
@@ -27,7 +33,7 @@ class ReaderDiedError(Exception):
 
 
 class Reader:
-    """The process. ``read`` and ``release`` are for one thread, ``close`` is for any.
+    """The process. ``read`` and ``release`` are for one thread, ``kill`` is for any.
 
     Raises ``ReaderDiedError`` where it cannot be started.
     """
@@ -70,24 +76,26 @@ class Reader:
             raise ReaderDiedError(f"the process that reads files ended at {path!r}") from error
         return found if isinstance(found, FileEntry) else None
 
-    def close(self) -> None:
-        """End the process, whatever it does."""
+    def kill(self) -> None:
+        """End the process, whatever it does; returns at once."""
         self._process.kill()
-        self._process.wait()
 
     def release(self) -> None:
-        """End the process and give back what belongs to it; for the thread that reads."""
-        self.close()
+        """End the process and give back what belongs to it."""
+        self.kill()
         for pipe in (self._to, self._from):
-            try:
+            # What was not sent to a process that has ended need not be.
+            with suppress(OSError):
                 pipe.close()
-            except OSError:
-                # What was not sent to a process that has ended need not be.
-                continue
+        # One that waits for a disk of another machine ends when that answers.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
 
 
 def main() -> None:
     """Read what is asked for until nobody asks."""
+    # Ctrl-C in a terminal is for the server; this one ends with its input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform != "win32":
         os.nice(_NICENESS)
     while True:
@@ -95,7 +103,11 @@ def main() -> None:
             path = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        pickle.dump(read_entry(str(path)), sys.stdout.buffer)
+        # Nobody could wait for a parser that never ends, nor interrupt it.
+        faulthandler.dump_traceback_later(_MAX_READ_S, exit=True)
+        found = read_entry(str(path))
+        faulthandler.cancel_dump_traceback_later()
+        pickle.dump(found, sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from midfill_server.context.entries import FileEntry, Signature
-from midfill_server.context.ignore import MAX_FILE_BYTES
+from midfill_server.exclusion.ignore import MAX_FILE_BYTES
 from midfill_server.syntax import Definition, SyntaxTree, definitions, identifiers, language_of
 
 __all__ = ["read_entry", "read_text"]
@@ -77,7 +77,6 @@ def read_entry(path: str, rest: Callable[[], None] = lambda: None) -> FileEntry 
     return FileEntry.packed(
         path=path,
         language_id=language.id,
-        size_bytes=len(text),
         changed_ns=changed_ns,
         definitions=[
             Signature(

@@ -85,6 +85,9 @@ class RecentPlaces:
 
     def places(self, *, without: str = "") -> Iterator[RecentPlace]:
         """Yield the places with their texts, the latest first, none in the document ``without``."""
+        if len(self._told) > 4 * _MAX_PLACES:
+            # Each holds a text. Not at the end: who has enough does not come to it.
+            self._told.clear()
         for place in reversed(self._places):
             snapshot = self._open.get(place.uri) or self._closed.get(place.uri)
             if place.uri == without or snapshot is None:
@@ -93,16 +96,10 @@ class RecentPlaces:
             if told is None or told[0] is not snapshot:
                 told = self._told[place] = snapshot, _with_text(place, snapshot)
             yield told[1]
-        if len(self._told) > 4 * _MAX_PLACES:
-            self._told.clear()
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Return the documents that are open, as they are now."""
         return tuple(self._open.values())
-
-    def snapshot(self, uri: str) -> Snapshot | None:
-        """Return an open document as it is now."""
-        return self._open.get(uri)
 
     def _add(self, snapshot: Snapshot, first: int, last: int, *, edited: bool) -> None:
         if len(snapshot.text) > _MAX_CHARACTERS:

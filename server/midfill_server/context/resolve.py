@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from midfill_server.context import modules
-from midfill_server.context.ignore import folders_with
 from midfill_server.context.lookup import (
     FilesByName,
     Target,
@@ -19,6 +18,7 @@ from midfill_server.context.lookup import (
     table_of,
 )
 from midfill_server.context.statements import ImportStatement
+from midfill_server.exclusion.ignore import folders_with
 
 __all__ = ["targets"]
 

@@ -14,7 +14,7 @@ from midfill_server.context.passages import Passage, passages, words_of
 from midfill_server.context.reading import read_text
 from midfill_server.context.similar import Pool
 from midfill_server.document import Snapshot
-from midfill_server.judgement.secrets import holds_private_key, keeps_secrets
+from midfill_server.exclusion.secrets import holds_private_key, keeps_secrets
 from midfill_server.syntax import SyntaxTree, language_of
 
 __all__ = ["Siblings", "subject_of"]
@@ -50,6 +50,7 @@ class Siblings:
     def look(self, path: str, text: str, others: Sequence[tuple[str, Snapshot]]) -> None:
         """Have what is beside ``path``, and the open documents ``others``, put into the pool soon.
 
+        Of many documents, the last ones are.
         What is ready since the last call is in it when this one returns.
         """
         while self._ready:
@@ -62,7 +63,7 @@ class Siblings:
                 self.pool.remove(gone)
                 self._changed_ns.pop(gone, None)
                 self._cut.pop(gone, None)
-        for other, snapshot in others[:_MAX_BESIDE]:
+        for other, snapshot in others[-_MAX_BESIDE:]:
             if other != path and self._cut.get(other) is not snapshot:
                 self._cut[other] = snapshot
                 self._index.later(partial(self._cut_document, other, snapshot))

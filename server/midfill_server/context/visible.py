@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
-from midfill_server.context.ignore import midfillignore_names
 from midfill_server.context.index import WorkspaceIndex
-from midfill_server.judgement.secrets import holds_private_key, keeps_secrets
+from midfill_server.exclusion.ignore import midfillignore_names
+from midfill_server.exclusion.secrets import holds_private_key, keeps_secrets
 
 __all__ = ["may_be_named", "may_be_shown", "path_of", "shown_path"]
 

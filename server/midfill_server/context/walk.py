@@ -7,9 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from midfill_server.context.ignore import Ignore
+from midfill_server.exclusion.ignore import Ignore
 
 __all__ = ["Folder", "Found", "walk"]
+
+# Somebody may open the root of a disk, or have data beside the code.
+_MAX_FOLDERS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,6 @@ class Found:
     """A file as it lies on disk; ``changed_ns`` is the time of its last change."""
 
     path: str
-    size_bytes: int
     changed_ns: int
 
 
@@ -34,16 +36,18 @@ def walk(
     ignore: Ignore,
     near: Sequence[str] = (),
     rest: Callable[[], None] = lambda: None,
+    wants: Callable[[str], bool] = lambda path: True,
 ) -> Iterator[Folder]:
-    """Yield every folder that is not ignored once; ``rest`` is called often.
+    """Yield every folder that is not ignored once, with the files whose paths it ``wants``.
 
+    ``rest`` is called often. There is an end to it: of very many folders, the first are met.
     Begins with what lies below the folders of the files ``near``, then below those above them.
     Links are followed as far as they lead to folders that were not met yet.
     """
     met: set[tuple[int, int] | str] = set()
     for start in _starts([os.path.normpath(root) for root in roots], near):
         waiting = deque([] if ignore.ignored(start, folder=True) else [start])
-        while waiting:
+        while waiting and len(met) < _MAX_FOLDERS:
             path = waiting.popleft()
             if not _meets_first(path, met):
                 continue
@@ -51,10 +55,10 @@ def walk(
             below: list[str] = []
             for entry in _entries(path):
                 rest()
-                found = _look(entry, ignore)
+                found = _look(entry, ignore, wants)
                 if isinstance(found, Found):
                     files.append(found)
-                elif found is not None:
+                elif found is not None and len(waiting) + len(below) < _MAX_FOLDERS:
                     below.append(found)
             # The order of a folder is that of its disk; ours is the same everywhere.
             waiting.extend(sorted(below))
@@ -67,10 +71,14 @@ def _starts(roots: Sequence[str], near: Sequence[str]) -> Iterator[str]:
     for path in near:
         folder = os.path.dirname(os.path.normpath(path))
         for root in roots:
+            # The root of a disk ends with a separator already.
+            inside = os.path.normcase(root.rstrip(os.sep) + os.sep)
             above = folder
-            while os.path.normcase(above + os.sep).startswith(os.path.normcase(root + os.sep)):
+            while os.path.normcase(above + os.sep).startswith(inside):
                 yield above
-                above = os.path.dirname(above)
+                if (parent := os.path.dirname(above)) == above:
+                    break
+                above = parent
     yield from roots
 
 
@@ -96,7 +104,9 @@ def _entries(path: str) -> Iterator[os.DirEntry[str]]:
         return
 
 
-def _look(entry: os.DirEntry[str], ignore: Ignore) -> Found | str | None:
+def _look(
+    entry: os.DirEntry[str], ignore: Ignore, wants: Callable[[str], bool]
+) -> Found | str | None:
     """Return a file, the path of a folder, or ``None`` for what is ignored or neither."""
     try:
         if entry.is_dir():
@@ -104,11 +114,12 @@ def _look(entry: os.DirEntry[str], ignore: Ignore) -> Found | str | None:
             is_foreign = os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
             ignored = is_foreign or ignore.ignores_here(entry.path, folder=True, size_bytes=0)
             return None if ignored else entry.path
-        if not entry.is_file():
+        # Its name costs nothing to look at, all else does.
+        if not wants(entry.path) or not entry.is_file():
             return None
         status = entry.stat()
         if ignore.ignores_here(entry.path, folder=False, size_bytes=status.st_size):
             return None
     except OSError:
         return None
-    return Found(path=entry.path, size_bytes=status.st_size, changed_ns=status.st_mtime_ns)
+    return Found(path=entry.path, changed_ns=status.st_mtime_ns)

@@ -75,7 +75,11 @@ def apply(ls: MidfillServer, section: object) -> None:
     if not isinstance(section, Mapping):
         section = {}
     data = cast("Mapping[str, object]", section)
+    before = ls.settings.completion
     ls.settings, problems = parse(data, ls.base_settings)
+    if ls.settings.completion != before:
+        # What was cut and judged by the settings before is no answer now.
+        ls.completer.start_over()
     report(ls, problems)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["DIAGNOSTICS_METHOD", "did_change_diagnostics"]
 
 DIAGNOSTICS_METHOD = "midfill/didChangeDiagnostics"
-"""Notification ``{uri, version?, diagnostics: [{range, message, severity?, source?, code?}]}``: all
+"""Notification ``{uri, version?, diagnostics: [{range, message, severity?, code?}]}``: all
 that is wrong in a document now, in the shape of ``textDocument/publishDiagnostics``. An editor
 sends it for what its other servers found."""
 
@@ -66,6 +66,5 @@ def _problem(given: object) -> Problem | None:
         message=message,
         # LSP leaves it to the client what one without a severity is; most show an error.
         severity=severity if isinstance(severity, int) else 1,
-        source=str(getattr(given, "source", None) or ""),
         code=str(code) if isinstance(code, str | int) else "",
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
-
-from midfill_server.context.ignore import midfillignore_names
-from midfill_server.judgement.secrets import holds_private_key, keeps_secrets
+from midfill_server.exclusion.ignore import midfillignore_names
+from midfill_server.exclusion.secrets import holds_private_key, keeps_secrets
 from midfill_server.settings import CompletionSettings
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 __all__ = ["closes_only", "refusal"]
 
@@ -119,6 +121,8 @@ def _below(root: str, path: str) -> str:
 
 @lru_cache(maxsize=8)
 def _compiled(patterns: tuple[str, ...]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec
+
     usable: list[str] = []
     for pattern in patterns:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from midfill_server.postprocess.brackets import (
     CLOSERS,
     OPENER_OF,
@@ -11,12 +13,17 @@ from midfill_server.postprocess.brackets import (
 )
 from midfill_server.postprocess.case import Case
 from midfill_server.postprocess.lines import is_trivial
+from midfill_server.postprocess.site import Site
 from midfill_server.syntax import join
 
 __all__ = ["closes_again", "closes_nothing", "is_stray", "says_nothing"]
 
 # A text shorter than that without a word is punctuation (Tabby's figure).
 _STRAY_CHARACTERS = 4
+# Their patterns end with brackets that nothing opens.
+_UNOPENED = frozenset({"shellscript"})
+# So begins a line of an enumeration.
+_ITEM = re.compile(r"\s*\w{1,3}")
 
 
 def closes_again(text: str, case: Case) -> int:
@@ -56,9 +63,12 @@ def _closes_string(text: str, quote: str) -> int:
 def closes_nothing(text: str, case: Case) -> int:
     """Return where ``text`` closes a round or square bracket that nothing has opened.
 
-    Braces close what was opened far above, beyond what is looked at.
+    Braces close what was opened far above, beyond what is looked at; so do brackets that begin a
+    line.
     """
     site = case.site
+    if site.is_prose or (site.language is not None and site.language.id in _UNOPENED):
+        return len(text)
     opened = list(site.open_brackets)
     *found, _ = brackets(text, site.language, site.open_quote)
     for index, character in found:
@@ -67,9 +77,18 @@ def closes_nothing(text: str, case: Case) -> int:
         elif OPENER_OF[character] in opened:
             while opened.pop() != OPENER_OF[character]:
                 pass
-        elif character != "}":
+        elif character != "}" and not _may_close_afar(text, index, site):
             return index
     return len(text)
+
+
+def _may_close_afar(text: str, index: int, site: Site) -> bool:
+    """Whether a bracket may close what cannot be seen, or is the sign of an item."""
+    start = max(text.rfind("\n", 0, index), text.rfind("\r", 0, index)) + 1
+    head = text[start:index] if start else site.line_before + text[:index]
+    if not head.strip():
+        return len(site.before) < site.cursor
+    return site.language is None and text[index] == ")" and bool(_ITEM.fullmatch(head))
 
 
 def is_stray(text: str, case: Case) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from midfill_engine.types import TokenScore
-from midfill_server.postprocess.extent import Extent, extent_of
 from midfill_server.postprocess.site import Site
 
 __all__ = ["Case"]
@@ -21,12 +20,6 @@ class Case:
     """
 
     site: Site
-    extent: Extent
     half: bool = False
     met: bool = False
     scores: tuple[TokenScore, ...] = ()
-
-    @classmethod
-    def at(cls, site: Site) -> Case:
-        """Return what is known while a text grows."""
-        return cls(site=site, extent=extent_of(site).extent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from midfill_engine.types import FinishReason, TokenScore
 from midfill_server.postprocess.case import Case
@@ -50,14 +50,13 @@ def truncate(raw: str, site: Site, *, judged: int = 0) -> Cut:
     What is cut once stays cut, however the text goes on, and in whatever pieces it came. Its first
     ``judged`` characters have been looked at before, and were not settled.
     """
-    case = Case.at(site)
+    case = Case(site=site)
     for line in lines_of(raw):
         if line.ending and line.end <= judged:
             continue
+        seen = raw[: line.end]
         # First what can be said before a line is whole; then what takes all of it.
-        for stage, seen in ((Stage.GROWING, raw[: line.end]), (Stage.LINE, raw[: line.end])):
-            if stage is Stage.LINE and not line.ending:
-                continue
+        for stage in (Stage.GROWING, Stage.LINE) if line.ending else (Stage.GROWING,):
             cuts = [(each.apply(seen, case), each) for each in FILTERS if each.stage is stage]
             kept, by = min(cuts, key=lambda cut: cut[0])
             if kept < len(seen):
@@ -88,8 +87,8 @@ def finish(
     ``shown``: its first line is on the screen, if ``first_line`` gave one; it stays.
     """
     cut = truncate(raw, site)
-    case = replace(
-        Case.at(site),
+    case = Case(
+        site=site,
         half=not cut.settled and reason is not FinishReason.STOP,
         met=cut.by is not None and cut.by.name == NEXT_LINE,
         scores=scores,
@@ -114,7 +113,7 @@ def _first_line(raw: str, site: Site) -> int:
     first = next((line for line in lines_of(cut.text) if not line.is_blank), None)
     if first is None or not (first.ending or cut.settled):
         return 0
-    case = Case.at(site)
+    case = Case(site=site)
     text = cut.text[: first.stop]
     for each in FILTERS:
         if each.first and text.strip():

@@ -63,7 +63,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         extent=Extent.BLOCK,
         reason="behind the beginning of a block",
-        holds=lambda s: opens_block(s.line_before),
+        holds=lambda s: opens_block(s.line_before) or s.place.kind is Kind.EMPTY_BLOCK,
     ),
     Rule(extent=Extent.LINE, reason="in the midst of a line", holds=lambda s: True),
 )

@@ -71,6 +71,7 @@ FILTERS: tuple[Filter, ...] = (
     _final("confidence", "the model was not sure of these lines", loses_confidence),
     _final("follows", "what follows the cursor already", following.follows_already, first=True),
     _final("lines below", "says what follows in other words", seam.says_again),
+    _final("node closes", "the cursor's block ends before that", seam.leaves_node),
     _final("joint", "what follows goes on well behind an earlier line", seam.joins),
     _final("overlap", "ends with the lines that follow", following.overlaps_end),
     _final("overlap inside", "comes to the line that follows", following.overlaps_inside),

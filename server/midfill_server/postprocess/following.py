@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from midfill_server.postprocess.brackets import CLOSERS
@@ -31,6 +32,7 @@ _COMMENT_EDITS = 0.1
 # are that place once more: shorter ones are the same in many places.
 _RUN = 2
 _RUN_CHARACTERS = 12
+_WITHIN_WORD = re.compile(r"\w\w")
 
 
 def repeats_next_line(text: str, case: Case) -> int:
@@ -40,7 +42,7 @@ def repeats_next_line(text: str, case: Case) -> int:
         return len(text)
     for line in lines_of(text):
         # The last line may still grow: it counts only when its line end has come.
-        if line.ending and _is_next(_whole(line, site), site) and not _is_missing(text, line, site):
+        if line.ending and _is_next(site.whole(line), site) and not _is_missing(text, line, site):
             return line.start
     return len(text)
 
@@ -53,7 +55,7 @@ def passes_over(text: str, case: Case) -> int:
     """
     after = () if case.met else case.site.after_lines
     lines = [line for line in lines_of(text) if not line.is_blank]
-    whole = [_whole(line, case.site).rstrip() for line in lines]
+    whole = [case.site.whole(line).rstrip() for line in lines]
     for at in range(1, len(after)):
         for index in range(1, len(lines)):
             if _is_same_place(whole[index:], after[at:]):
@@ -79,17 +81,22 @@ def repeats_rest(text: str, case: Case) -> int:
     """
     site = case.site
     *_, last = lines_of(text)
-    if site.next_line and _is_next(_whole(last, site), site) and not _is_missing(text, last, site):
+    if site.next_line and _is_next(site.whole(last), site) and not _is_missing(text, last, site):
         return last.start
     if not site.rest or site.rest[0] in CLOSERS:
+        return len(text)
+    if site.open_quote and site.rest.startswith(site.open_quote):
+        # A quote within the string is none that ends it.
         return len(text)
     bare = text.rstrip()
     # The text may have been cut where it closes a bracket that is closed there as well.
     unclosed = site.rest.rstrip(f"{CLOSERS};")
     ends = (site.line_after.rstrip(), site.rest, unclosed if is_trivial(unclosed[:1]) else "")
     for end in ends:
-        if end and bare.endswith(end):
-            return len(bare) - len(end)
+        start = len(bare) - len(end)
+        parts_word = start > 0 and _WITHIN_WORD.match(bare, start - 1)
+        if end and bare.endswith(end) and not parts_word:
+            return start
     return len(text)
 
 
@@ -102,7 +109,7 @@ def overlaps_end(text: str, case: Case) -> int:
     after = case.site.after_lines
     for count in range(min(len(lines), len(after)), 0, -1):
         first = len(lines) - count
-        mine = [_whole(line, case.site).rstrip() for line in lines[first:]]
+        mine = [case.site.whole(line).rstrip() for line in lines[first:]]
         if count == 1 and is_trivial(mine[0]):
             continue
         unfinished = count > 1 and after[count - 1].startswith(mine[-1])
@@ -133,11 +140,11 @@ def follows_already(text: str, case: Case) -> int:
     after = site.after_lines[: len(lines)]
     if not lines or len(after) < len(lines):
         return len(text)
-    mine = [_whole(line, site).strip() for line in lines]
+    mine = [site.whole(line).strip() for line in lines]
     theirs = [line.strip() for line in after]
     if len(lines) == 1:
         # One line more that is nearly the next: mostly it is a sibling, which is as it should be.
-        same = _is_next(_whole(lines[0], site), site) and not _is_missing(text, lines[0], site)
+        same = _is_next(site.whole(lines[0]), site) and not _is_missing(text, lines[0], site)
         return 0 if same else len(text)
     ours, those = "\n".join(mine), "\n".join(theirs)
     most = max(1, int(_EDITS * len(those)))
@@ -153,18 +160,13 @@ def repeats_above(text: str, case: Case) -> int:
         return len(text)
     at_end_of_line = first.start > 0 and not site.is_empty_line
     above = site.line_before.rstrip() if at_end_of_line else site.before_lines[-1]
-    mine = _whole(first, site).rstrip()
+    mine = site.whole(first).rstrip()
     return 0 if mine == above and not is_trivial(mine) else len(text)
 
 
 def _signs(text: str) -> str:
     """Return what no typing error changes; rows of a table differ in it and in little else."""
     return "".join(sign for sign in text if not (sign.isalpha() or sign.isspace()))
-
-
-def _whole(line: Line, site: Site) -> str:
-    """Return a line as it will stand in the file, as far as it does not change what follows."""
-    return site.line_before + line.content if line.start == 0 else line.content
 
 
 def _is_next(line: str, site: Site) -> bool:

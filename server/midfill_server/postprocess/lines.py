@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Line", "alike", "is_trivial", "lines_of", "width", "within_edits"]
@@ -36,12 +36,16 @@ class Line(NamedTuple):
         return not self.content.strip()
 
 
-def lines_of(text: str) -> Iterator[Line]:
-    """Yield the lines of ``text``; the last has no ending, and may be empty."""
+# Every filter asks for the same lines, one after the other.
+@lru_cache(maxsize=64)
+def lines_of(text: str) -> tuple[Line, ...]:
+    """Return the lines of ``text``; the last has no ending, and may be empty."""
+    lines: list[Line] = []
     for match in _LINE.finditer(text):
-        yield Line(match.start(), match[1], match[2])
+        lines.append(Line(match.start(), match[1], match[2]))
         if not match[2]:
-            return
+            break
+    return tuple(lines)
 
 
 def width(line: str, tab_columns: int) -> int:

@@ -25,10 +25,12 @@ def repeats_lines(text: str, case: Case) -> int:
     for line in lines_of(text):
         if line.is_blank:
             continue
-        if line.content.strip() == last:
+        # With its indentation: what closes five blocks is another thing each time.
+        whole = case.site.whole(line).rstrip()
+        if whole == last:
             same += 1
         else:
-            same, last, end = 1, line.content.strip(), line.stop
+            same, last, end = 1, whole, line.stop
         if same >= _EQUAL_LINES and line.ending:
             return end
     return len(text)
@@ -54,11 +56,13 @@ def repeats_characters(text: str, case: Case) -> int:
     """Return the end of the first of some equal stretches that ``text`` ends with."""
     bare = text.rstrip()
     for period in range(1, _LONGEST_PERIOD + 1):
+        # Rulers of comments and tables of blanks are meant.
+        if is_trivial(bare[-period:]):
+            continue
         length = period
         while length < len(bare) and bare[-length - 1] == bare[-length - 1 + period]:
             length += 1
         enough = max(_LEAST_REPETITIONS * period, _LEAST_CHARACTERS)
-        # Rulers of comments and tables of blanks are meant.
-        if length >= enough and not is_trivial(bare[-period:]):
+        if length >= enough:
             return len(bare) - length + period
     return len(text)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from midfill_server.postprocess.brackets import CLOSERS
+from midfill_server.postprocess.brackets import CLOSERS, in_long_string
 from midfill_server.postprocess.case import Case
-from midfill_server.postprocess.extent import Extent, opens_block
+from midfill_server.postprocess.extent import Extent, extent_of, opens_block
 from midfill_server.postprocess.following import repeats_rest
 from midfill_server.postprocess.lines import Line, lines_of
 from midfill_server.postprocess.site import DEFINITION, Length, Site
@@ -17,6 +17,8 @@ _CLOSING = re.compile(r"[\s)\]}>'\"`;,:]*")
 _FENCE = "```"
 # One blank line parts paragraphs, two part what has little to do with each other.
 _BLANK_LINES = 2
+# A line for the preprocessor stands at the margin, whatever it is in.
+_PREPROCESSED = frozenset({"c", "cpp", "csharp", "objective-c"})
 
 
 def leaves_line(text: str, case: Case) -> int:
@@ -26,7 +28,7 @@ def leaves_line(text: str, case: Case) -> int:
     cursor is complete as well.
     """
     site = case.site
-    first = next(lines_of(text))
+    first = lines_of(text)[0]
     if not site.rest or not first.ending:
         return len(text)
     if _CLOSING.fullmatch(site.line_after) and repeats_rest(first.content, case) == first.stop:
@@ -41,12 +43,12 @@ def one_line(text: str, case: Case) -> int:
     is there soonest. Where the line was complete, one more is offered.
     """
     site = case.site
-    first = next(lines_of(text))
+    first = lines_of(text)[0]
     if site.length is Length.BLOCK or not first.ending:
         return len(text)
     if not site.is_empty_line and not first.is_blank:
         return first.stop
-    if case.extent is Extent.BLOCK:
+    if extent_of(site).extent is Extent.BLOCK:
         return len(text)
     whole = next((line for line in lines_of(text) if not line.is_blank), None)
     return whole.stop if whole is not None and whole.ending else len(text)
@@ -66,11 +68,20 @@ def leaves_block(text: str, case: Case) -> int:
         if line.start == 0 or site.width(line.content) >= own:
             end = line.stop
             continue
+        if _stands_anywhere(text, line, site):
+            continue
         closes = line.content.strip()[0] in CLOSERS
         if closes and site.next_line.strip()[:1] not in tuple(CLOSERS):
             return line.stop
         return end
     return len(text)
+
+
+def _stands_anywhere(text: str, line: Line, site: Site) -> bool:
+    """Whether the indentation of a line tells nothing of the block that it is in."""
+    if line.content.startswith("#") and site.language and site.language.id in _PREPROCESSED:
+        return True
+    return in_long_string(text[: line.start], site.language, site.open_quote)
 
 
 def next_unit(text: str, case: Case) -> int:
@@ -82,7 +93,8 @@ def next_unit(text: str, case: Case) -> int:
         if line.is_blank:
             blank += 1
             continue
-        if first is None:
+        if first is None or first.content.lstrip().startswith("@"):
+            # What decorates a definition belongs to it.
             first = line
         elif blank >= _BLANK_LINES or (
             blank
@@ -96,7 +108,7 @@ def next_unit(text: str, case: Case) -> int:
 
 def opens_fence(text: str, case: Case) -> int:
     """Return where ``text`` ends a block of Markdown: a chat model takes its leave there."""
-    if _FENCE in case.site.before:
+    if case.site.is_prose or _FENCE in case.site.before:
         return len(text)
     for line in lines_of(text):
         if line.content.lstrip().startswith(_FENCE):

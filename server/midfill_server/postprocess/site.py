@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from midfill_server.postprocess.brackets import open_quote, unmatched
-from midfill_server.postprocess.lines import lines_of, width
-from midfill_server.syntax import Kind, Language, Place, SyntaxTree, place_at
+from midfill_server.postprocess.lines import Line, lines_of, width
+from midfill_server.syntax import Kind, Language, Place, SyntaxTree, outside_of_text, place_at
 
 __all__ = ["DEFINITION", "Length", "Site"]
 
@@ -20,6 +20,11 @@ _DEFAULT_UNIT = "    "
 _WIDEST_UNIT = 8
 # What a model writes for one level where the document has tabs, and the other way round.
 _TAB_COLUMNS = 4
+_TABS = "\t"
+# There a blank in place of a tab is an error, however lists are continued.
+_ONLY_TABS = frozenset({"makefile"})
+_MOSTLY_TABS = frozenset({"go"})
+_PROSE = frozenset({Kind.STRING, Kind.COMMENT, Kind.DOCSTRING})
 
 DEFINITION = re.compile(
     r"\s*(?:@|(?:export|default|public|private|protected|internal|static|abstract|final|async|pub"
@@ -86,8 +91,8 @@ class Site:
         rest, *below = lines_of(after)
         before_lines = tuple(line.content.rstrip() for line in above if not line.is_blank)
         after_lines = tuple(line.content.rstrip() for line in below if not line.is_blank)
-        unit = _indent_unit((here.content, *before_lines[::-1], *after_lines))
         language = language or (tree.language if tree is not None else None)
+        unit = _indent_unit((here.content, *before_lines[::-1], *after_lines), language)
         return cls(
             line_before=here.content,
             line_after=rest.content,
@@ -96,7 +101,7 @@ class Site:
             after_lines=after_lines[:_LINES],
             before=before,
             after=after,
-            open_brackets=unmatched(before, language)[1],
+            open_brackets=unmatched(text[_code_start(tree, cursor) : cursor], language)[1],
             open_quote=open_quote(here.content, language),
             language=language,
             place=place_at(tree, text, cursor) if tree is not None else Place(kind=Kind.PLAIN),
@@ -119,6 +124,13 @@ class Site:
         return self.line_after.strip()
 
     @property
+    def is_prose(self) -> bool:
+        """Whether brackets and indentation mean nothing at the cursor, as in a comment."""
+        if self.language is not None and not self.language.quotes:
+            return True
+        return self.place.kind in _PROSE and not self.open_quote
+
+    @property
     def is_empty_line(self) -> bool:
         """Whether nothing stands before the cursor on its line."""
         return not self.line_before.strip()
@@ -128,27 +140,41 @@ class Site:
         """How many blanks stand for a tab, in the document or in what a model writes for it."""
         return _tab_columns(self.indent_unit)
 
+    def whole(self, line: Line) -> str:
+        """Return a line of a text as it will stand in the file, up to what follows the cursor."""
+        return self.line_before + line.content if line.start == 0 else line.content
+
     def width(self, line: str) -> int:
         """Return how far ``line`` is indented, in columns, whatever the blanks are."""
         return width(line, self.tab_columns)
 
 
+def _code_start(tree: SyntaxTree | None, cursor: int) -> int:
+    """Return where to look for brackets from: from within a string all would be inside out."""
+    start = max(cursor - _WINDOW_CHARACTERS, 0)
+    outside = outside_of_text(tree, start) if tree is not None else start
+    return outside if outside < cursor else start
+
+
 def _tab_columns(unit: str) -> int:
-    return _TAB_COLUMNS if unit == "\t" else len(unit)
+    return _TAB_COLUMNS if unit == _TABS else len(unit)
 
 
-def _indent_unit(lines: Iterable[str]) -> str:
+def _indent_unit(lines: Iterable[str], language: Language | None) -> str:
     """Return what one level of indentation is in ``lines``, those first that tell the most."""
+    id = language.id if language else ""
+    if id in _ONLY_TABS:
+        return _TABS
     last: int | None = None
     for line in lines:
-        if line.startswith("\t"):
-            return "\t"
+        if line.startswith(_TABS):
+            return _TABS
         now = width(line, _TAB_COLUMNS)
         step = abs(now - last) if last is not None else 0
         if 2 <= step <= _WIDEST_UNIT:
             return " " * step
         last = now
-    return _DEFAULT_UNIT
+    return _TABS if id in _MOSTLY_TABS else _DEFAULT_UNIT
 
 
 def _line_end(before: str, after: str) -> str:

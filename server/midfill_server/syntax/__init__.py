@@ -8,6 +8,7 @@ Must never know: engines, prompts, documents of an editor, LSP message types, th
 from midfill_server.syntax.definitions import Definition, definitions
 from midfill_server.syntax.join import Joined, breaks, join
 from midfill_server.syntax.languages import Language, language_of
+from midfill_server.syntax.nodes import outside_of_text
 from midfill_server.syntax.place import Kind, Place, place_at
 from midfill_server.syntax.tree import SyntaxTree, Trees
 from midfill_server.syntax.units import Unit, enclosing, identifiers, imports
@@ -28,5 +29,6 @@ __all__ = [
     "imports",
     "join",
     "language_of",
+    "outside_of_text",
     "place_at",
 ]

@@ -73,24 +73,7 @@ class Joined:
             if is_one(node, self._tree.grammar.blocks) and node.parent is not None:
                 own_start = self._tree.data[node.start_byte : node.start_byte + 1] == b"{"
                 if node.start_byte < self._start or not own_start:
-                    return self._end_of(node, is_block=True)
-        return None
-
-    @cached_property
-    def statement_ends_at(self) -> int | None:
-        """Where in the middle the statement ends that holds the cursor or that the middle begins.
-
-        ``None`` where no code follows it in the middle. Closing brackets as in ``closes_at``.
-        """
-        token = self._first_token
-        if token is None:
-            return None
-        for node in upwards(token):
-            parent = node.parent
-            if parent is None:
-                return None
-            if node.is_named and is_one(parent, self._tree.grammar.blocks):
-                return None if node.is_error else self._end_of(node, is_block=False)
+                    return self._end_of(node)
         return None
 
     @cached_property
@@ -107,12 +90,12 @@ class Joined:
     def _stop(self) -> int:
         return self._tree.byte_of(self._cursor + len(self._middle))
 
-    def _end_of(self, node: Node, *, is_block: bool) -> int | None:
+    def _end_of(self, node: Node) -> int | None:
         """Return where in the middle a node ends, if code follows it there."""
         offset = self._tree.offset_of(node.end_byte) - self._cursor
-        if offset > len(self._middle) or not (is_block or self._goes_on(offset)):
+        if offset > len(self._middle):
             return None
-        end = self._best_end(len(self._middle[:offset].rstrip()), is_block=is_block)
+        end = self._best_end(len(self._middle[:offset].rstrip()))
         return end if self._goes_on(end) else None
 
     def _goes_on(self, offset: int) -> bool:
@@ -122,13 +105,13 @@ class Joined:
         token = token_after(self._tree, self._tree.byte_of(self._cursor + offset))
         return token is not None and token.start_byte < self._stop
 
-    def _best_end(self, offset: int, *, is_block: bool) -> int:
+    def _best_end(self, offset: int) -> int:
         """Return the offset, or one before or behind the closers there: that with least errors."""
         ends = [offset]
         while len(ends) <= _MAX_CLOSERS and (end := _without_closer(self._middle[: ends[-1]])):
             ends.append(end)
         following = _FOLLOWING_CLOSER.match(self._middle, offset)
-        if following is not None and is_block:
+        if following is not None:
             ends.insert(0, following.end())
         # Of two that are as good the shorter one: what the text after the cursor closes as well
         # need not be closed here.

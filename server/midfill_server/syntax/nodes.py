@@ -10,7 +10,15 @@ from midfill_server.syntax.tree import SyntaxTree
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-__all__ = ["around", "before", "is_one", "token_after", "token_before", "upwards"]
+__all__ = [
+    "around",
+    "before",
+    "is_one",
+    "outside_of_text",
+    "token_after",
+    "token_before",
+    "upwards",
+]
 
 
 def is_one(node: Node, kinds: frozenset[str]) -> bool:
@@ -34,6 +42,14 @@ def around(tree: SyntaxTree, byte: int) -> Iterator[Node]:
     # A node over the two bytes beside the border may still be a parent of the one that is looked
     # for, but never a child of it.
     yield from upwards(root.descendant_for_byte_range(byte - 1, byte + 1))
+
+
+def outside_of_text(tree: SyntaxTree, offset: int) -> int:
+    """Return ``offset``, or the end of the string or comment that it is in; in code points."""
+    byte = tree.byte_of(offset)
+    kinds = tree.grammar.strings | tree.grammar.comments
+    held = [node for node in around(tree, byte) if is_one(node, kinds)]
+    return tree.offset_of(held[-1].end_byte) if held else offset
 
 
 def before(tree: SyntaxTree, byte: int) -> Node | None:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 __all__ = ["MAX_FILE_BYTES", "Ignore", "folders_with", "midfillignore_names", "repository_of"]
 
@@ -150,7 +152,8 @@ def midfillignore_names(path: str, roots: Sequence[str]) -> bool:
 def folders_with(names: Sequence[str], folder: str) -> Iterator[str]:
     """Yield the folders that have one of ``names``: ``folder`` and those above it, inner first."""
     for here in (Path(folder), *Path(folder).parents):
-        if any((here / name).exists() for name in names):
+        # Not Path.exists, which raises where one may not look.
+        if any(os.path.exists(here / name) for name in names):
             yield str(here)
 
 
@@ -197,6 +200,8 @@ def _stamped(path: str) -> tuple[str, int] | None:
 @lru_cache(maxsize=256)
 def _parsed(files: tuple[tuple[str, int] | None, ...]) -> GitIgnoreSpec | None:
     """Return the rules of the files of one folder, in the order in which they count."""
+    from pathspec import GitIgnoreSpec
+
     lines: list[str] = []
     for stamped in files:
         if stamped is None:
@@ -213,6 +218,8 @@ def _parsed(files: tuple[tuple[str, int] | None, ...]) -> GitIgnoreSpec | None:
 
 
 def _is_rule(line: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
     try:
         GitIgnoreSpec.from_lines([line])
     except ValueError:
