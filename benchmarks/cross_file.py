@@ -1,9 +1,9 @@
 """Cursors in real packages where what comes next is said only by another file of the package.
 
-Calls of, and attributes of, what another file defines. The definition is found here, by Python's
-own parser, and never by what is measured. Only places are kept where the answer has a name that
-stands nowhere else in the file but does stand in that definition, the attribute or a parameter
-that is named: without the other file one can only know it by heart, or guess.
+In the midst of names that another file defines: after two letters of a function's, a parameter's or
+an attribute's. The definition is found here, by Python's own parser, and never by what is measured.
+Only places are kept where the name stands nowhere else in the file: without the other file one can
+only know it by heart, or guess.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.quality_cases import Case
 __all__ = ["KINDS", "PACKAGES", "Place", "is_answer", "places", "read_cross_file", "versions"]
 
 KINDS = ("name", "arguments", "attribute")
-"""A call before its name, a call before its arguments, an attribute behind its dot."""
+"""What is named: what is called behind a dot, a parameter in a call, what stands behind a dot."""
 
 PACKAGES = (
     "rich",
@@ -48,6 +48,8 @@ PACKAGES = (
 
 _MAX_TOKENS = 64
 _PER_FILE = 4
+# So much of a name is typed, and at least so much is missing.
+_TYPED, _MISSING = 2, 3
 _WORD = re.compile(r"[^\W\d]\w{2,}")
 _KEYWORD = re.compile(r"\b([^\W\d]\w{2,})\s*=(?!=)")
 _LEFT_OUT = frozenset({"tests", "test", "testing", "_vendor", "vendor", "__pycache__"})
@@ -110,54 +112,47 @@ def places(package: Package, seed: int = 0) -> list[Place]:
     return found
 
 
-def is_answer(kind: str, expected: str, text: str) -> bool:
-    """Whether ``text`` begins with the expected answer, blanks left out.
-
-    Of an attribute its name counts, of a call all up to the bracket that closes it.
-    """
-    if kind == "attribute":
-        name = re.match(r"\s*(\w+)", text)
-        return name is not None and name[1] == expected
-    end = _call_end(text, depth=1 if kind == "arguments" else 0)
-    return end is not None and _bare(text[:end]) == _bare(expected)
+def is_answer(expected: str, text: str) -> bool:
+    """Whether ``text`` begins with the expected rest of a name, and that ends there."""
+    name = re.match(r"\w*", text)
+    return name is not None and name.group() == expected
 
 
 def _places(module: Module, use: Use) -> Iterator[Place]:
     """Yield the places that one use of a definition gives."""
     line_end = module.line_end(use.start)
     if use.attribute:
-        yield from _place("attribute", module, use, use.start, use.name_end, line_end)
+        kind = "attribute" if use.arguments is None else "name"
+        yield from _place(kind, module, use, use.start, use.name_end, line_end)
     if use.arguments is None:
         return
     end = _call_end(module.text[use.arguments : line_end], depth=1)
-    if end is None or end < 2:
-        # Without arguments there is nothing to know; a call over several lines is not asked for.
+    if end is None:
+        # A call over several lines is not asked for.
         return
-    end += use.arguments
-    yield from _place("arguments", module, use, use.arguments, end, line_end)
-    if not use.attribute:
-        yield from _place("name", module, use, use.start, end, line_end)
+    said = set(_WORD.findall(use.definition.signature))
+    for named in _KEYWORD.finditer(module.text, use.arguments, use.arguments + end):
+        # A parameter of a call within this one is not of this definition.
+        if named[1] in said:
+            yield from _place("arguments", module, use, *named.span(1), line_end)
 
 
 def _place(
-    kind: str, module: Module, use: Use, cursor: int, end: int, line_end: int
+    kind: str, module: Module, use: Use, start: int, end: int, line_end: int
 ) -> Iterator[Place]:
-    answer = module.text[cursor:end]
-    words = {answer} if kind == "attribute" else set(_KEYWORD.findall(answer))
-    said = set(_WORD.findall(use.definition.signature))
-    if not words & said or _opens(module.text[cursor:line_end]):
+    name, cursor = module.text[start:end], start + _TYPED
+    if len(name) < _TYPED + _MISSING or _opens(module.text[cursor:line_end]):
         return
     text = module.text[:cursor] + module.text[line_end:]
-    needed = {word for word in words & said if not re.search(rf"\b{word}\b", text)}
-    if needed:
+    if not re.search(rf"\b{name}\b", text):
         yield Place(
             kind=kind,
             module=module,
             cursor=cursor,
             line_end=line_end,
-            answer=answer,
+            answer=module.text[cursor:end],
             definition=use.definition,
-            needed=tuple(sorted(needed)),
+            needed=(name,),
         )
 
 
@@ -233,7 +228,3 @@ def _opens(text: str) -> bool:
         depth += (character in "([{") - (character in ")]}")
         least = min(least, depth)
     return depth > least or '"""' in text or "'''" in text or text.rstrip().endswith("\\")
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"\s+", "", text)

@@ -94,7 +94,7 @@ class Judge:
     def _is_right(self, case: Case, text: str, after: str) -> bool:
         problem = case.problem
         if case.kind:
-            return is_answer(case.kind, problem.expected, text)
+            return is_answer(problem.expected, text)
         if problem.expected:
             return first_line(text) == problem.expected
         return self._passes(problem.program(text + after))
