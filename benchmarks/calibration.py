@@ -9,7 +9,8 @@ Answers are lines of JSON, as ``python -m benchmarks.quality --cases FILE`` writ
 ``id``, ``text`` (what the model wrote, from its start), ``scores`` (lists of ``at``, ``logprob``
 and more), and whether it was right: ``right``, or ``expected``, the true text, whose first line is
 compared. ``shown`` is what the server would show of it unjudged; without it, that is the first
-line. ``before`` is the text before the cursor, if it is known.
+line. ``before`` is the text before the cursor, if it is known. Of the set ``cross-file`` a name
+counts and not a line, so nothing is learned from it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ SHARES = (0.5, 0.65, 0.8, 0.9)
 # More of these can only make a text more probable: the fit must not learn the contrary by chance.
 _NEVER_NEGATIVE = frozenset({"total", "worst", "mean", "first"})
 _FOLDS, _STRENGTH = 10, 1.0
+_NOT_LINES = "cross-file"
 _FIRST_LINE = re.compile(r"\s*\S[^\r\n]*")
 _PROBLEM = re.compile(r"(?:HumanEval|MBPP)[/_]\d+", re.IGNORECASE)
 
@@ -118,7 +120,7 @@ def read(path: Path, model: str) -> list[Sample]:
         except ValueError:
             # The last line of a file that is being written.
             continue
-        sample = _sample(row, model)
+        sample = None if row.get("set") == _NOT_LINES else _sample(row, model)
         if sample is not None:
             found.append(sample)
     return found

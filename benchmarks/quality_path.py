@@ -40,15 +40,13 @@ class Shown:
 class Written:
     """The text that was taken of what the model wrote, farther than the server read it.
 
-    ``ends`` are where its tokens end. The server read ``raw``, with ``scores``; ``share`` is how
-    probable its first line was among those that were compared.
+    ``ends`` are where its tokens end. The server read ``raw``, with ``scores``.
     """
 
     text: str
     ends: tuple[int, ...]
     raw: str
     scores: tuple[TokenScore, ...]
-    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +180,6 @@ def _written(case: Case, completion: Completion, engine: KeptEngine) -> Written:
         ends=tuple(sorted(ends - {0})),
         raw=raw,
         scores=scores,
-        share=account.share if account else 1.0,
     )
 
 

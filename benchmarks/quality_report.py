@@ -107,7 +107,6 @@ def _case(name: str, outcome: Outcome, marks: Marks) -> dict[str, object]:
         "solution": problem.solution,
         "text": written.raw,
         "scores": [[score.at, score.logprob, score.stop_logprob] for score in written.scores],
-        "share": written.share,
         "shown": outcome.all.text,
         "right": marks.all.fine,
         "judged": outcome.judged.text,

@@ -334,7 +334,7 @@ class LocalEngine:
             tokenizer=model.tokenizer,
             fim=model.fim,
             budget_tokens=budget,
-            context_tokens=min(budget // 2, left),
+            context_tokens=min(budget * 3 // 4, left),
         )
         if not prompt.tokens:
             raise RequestError("there is no text before the cursor, and this model needs some")

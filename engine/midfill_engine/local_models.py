@@ -196,7 +196,8 @@ def _markers(fim: FimFormat) -> frozenset[str]:
 
 
 def _tokens_of(fim: FimFormat) -> frozenset[str]:
-    more = (fim.repo.repo, fim.repo.file, *fim.stops)
+    repo = () if fim.repo is None else (fim.repo.repo, fim.repo.file)
+    more = (*repo, *fim.stops)
     return _markers(fim) | frozenset(filter(None, more))
 
 

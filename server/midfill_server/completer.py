@@ -92,8 +92,11 @@ class Completer:
         self._stop_timer()
         ticket = self._take_over(query.uri)
         known = self._suggestions.find(query.uri, query.text, query.cursor)
-        if known is not None and known.done and (known.text or not query.invoked):
-            return self._answer(query, known_answer(known, query))
+        if known is not None and known.done:
+            answer = known_answer(known, query)
+            # Who asks by hand is told what was too doubtful to be shown.
+            if answer.text or not query.invoked:
+                return self._answer(query, answer)
         generation = next((each for each in self._running if each.suggestion is known), None)
         source = Source.JOINED
         while True:
@@ -245,7 +248,9 @@ class Completer:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
             completion = task.result()
-            suggestion.text, suggestion.finish = completion.text, completion.finish
+            # What was too doubtful may turn out to be what somebody types.
+            suggestion.text = completion.text or completion.withheld
+            suggestion.hidden, suggestion.finish = completion.hidden, completion.finish
             suggestion.model_id = completion.model_id
             suggestion.done = True
             generation.outcome, generation.cost = completion, completion.timings
@@ -282,7 +287,8 @@ class Completer:
                     raise outcome
                 rest = suggestion.rest(query.text, query.cursor)
                 # At its end it may turn out to say nothing here; it then said all before.
-                if rest is None or (outcome and not rest and query.cursor != suggestion.start):
+                silent = query.cursor == suggestion.start or suggestion.hides(query.cursor)
+                if rest is None or (outcome and not rest and not silent):
                     return None
                 if outcome is not None:
                     cost, generation.cost = generation.cost, None

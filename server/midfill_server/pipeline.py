@@ -9,7 +9,13 @@ from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.types import CompletionRequest, FinishReason, Timings, TokenScore
 from midfill_server.anchors import Split
-from midfill_server.judgement.confidence import features, is_shown, may_be_shown, probability
+from midfill_server.judgement.confidence import (
+    features,
+    is_shown,
+    may_be_shown,
+    probability,
+    shown_after,
+)
 from midfill_server.postprocess import (
     Length,
     Rule,
@@ -61,8 +67,7 @@ class Query:
 class Account:
     """How an answer came about, for people: ``midfill complete --explain``.
 
-    ``raw`` is what the model wrote, with its ``scores``; ``changed``: on second thoughts, with
-    ``share`` as how probable it is among what was compared.
+    ``raw`` is what the model wrote, with its ``scores``; ``changed``: on second thoughts.
     ``extent`` is why so much was wanted, ``steps`` what the filters did. ``sureness`` is how
     probably the first line is right, ``None`` where nothing tells.
     """
@@ -70,7 +75,6 @@ class Account:
     raw: str
     scores: tuple[TokenScore, ...]
     changed: bool
-    share: float
     extent: Rule
     steps: tuple[Step, ...]
     sureness: float | None
@@ -83,8 +87,9 @@ class Completion:
     ``finish`` is ``STOP`` too where the text was cut because it began to repeat what follows.
     ``timings`` is what the model spent on it: ``None`` where it did not have to work.
     ``stood_in``: a faster model answered, and the better one does not have the prompt yet.
-    ``withheld`` is a text that is probably wrong and was not shown for that. ``account`` tells how
-    it came about, where the model worked for this very answer.
+    ``withheld`` is a text that is probably wrong and was not shown for that; once somebody has
+    typed its first ``hidden`` characters, the rest is sure enough. ``account`` tells how it came
+    about, where the model worked for this very answer.
     """
 
     text: str
@@ -94,6 +99,7 @@ class Completion:
     source: Source = Source.MODEL
     stood_in: bool = False
     withheld: str = ""
+    hidden: int = 0
     account: Account | None = None
 
 
@@ -150,6 +156,7 @@ def _judged(draft: Draft, site: Site, query: Query, model_id: str, *, shown: boo
     return Completion(
         text=outcome.text if shown else "",
         withheld="" if shown else outcome.text,
+        hidden=0 if shown else _hidden(draft, outcome.text, query.eagerness),
         finish=FinishReason.STOP if draft.settled else draft.finish,
         timings=draft.timings,
         model_id=model_id,
@@ -158,7 +165,6 @@ def _judged(draft: Draft, site: Site, query: Query, model_id: str, *, shown: boo
             raw=draft.raw,
             scores=scores,
             changed=draft.changed,
-            share=draft.share,
             extent=extent_of(site),
             steps=outcome.steps,
             sureness=_sureness(draft),
@@ -172,8 +178,16 @@ def _is_shown(draft: Draft, query: Query) -> bool:
 
 def _sureness(draft: Draft) -> float | None:
     """Return how probably the first line is right: whether anything is shown rests on it."""
-    found = features(draft.scores, draft.line.first, draft.share)
+    found = features(draft.scores, draft.line.first)
     return None if found is None else probability(found)
+
+
+def _hidden(draft: Draft, text: str, eagerness: str) -> int:
+    """Return how much of a withheld text has to be typed before the rest of it is shown."""
+    line = draft.line.first
+    after = shown_after(draft.scores, line, eagerness)
+    # What was spelled otherwise has other characters than the scores speak of.
+    return len(text) if after is None or not text.startswith(line.rstrip()) else after
 
 
 def prefetch(query: Query, split: Split, engine: Engine, cancel: CancelToken) -> bool:

@@ -8,7 +8,6 @@ decoding). ``benchmarks/LOG.md`` has what that gained.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -39,14 +38,10 @@ _FIRST_LINE = re.compile(r"\s*\S[^\r\n]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A text that the model wrote, at least up to the end of its first line, with its scores.
-
-    ``share`` is how probable its first line is among those that were compared, from 0 to 1.
-    """
+    """A text that the model wrote, at least up to the end of its first line, with its scores."""
 
     raw: str
     scores: tuple[TokenScore, ...]
-    share: float = 1.0
 
     @property
     def first(self) -> str:
@@ -102,13 +97,7 @@ def reconsidered(
     ]
     useful = [each.first.strip() != "" and not each.raw.startswith(("\n", "\r")) for each in lines]
     best = max(range(len(lines)), key=lambda at: (useful[at], worth[at]))
-    return replace(lines[best], share=_share(worth, best))
-
-
-def _share(worth: Sequence[float], best: int) -> float:
-    """Return the probability of one of several, given their logarithms up to a constant."""
-    most = max(worth)
-    return math.exp(worth[best] - most) / sum(math.exp(each - most) for each in worth)
+    return lines[best]
 
 
 def _others(line: Line) -> tuple[Line, ...]:

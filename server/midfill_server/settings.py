@@ -133,7 +133,7 @@ class CompletionSettings:
     eagerness: str = setting(
         "balanced",
         "How probably right a suggestion must be to be shown unasked: `quiet` 90 %, `reserved` "
-        "80 %, `balanced` 65 %, `eager` 35 %; `always` shows everything. Lines after the first are "
+        "80 %, `balanced` 70 %, `eager` 35 %; `always` shows everything. Lines after the first are "
         "left out sooner, too, the quieter it is. The probability is estimated from what the model "
         "thought of each token.",
         choices=("quiet", "reserved", "balanced", "eager", "always"),

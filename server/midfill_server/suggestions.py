@@ -44,6 +44,7 @@ class Suggestion:
     done: bool = False
     finish: FinishReason | None = None
     model_id: str = ""
+    hidden: int = 0
 
     @classmethod
     def at(cls, uri: str, text: str, cursor: int, *, ahead: bool = False) -> Suggestion:
@@ -74,7 +75,13 @@ class Suggestion:
             return None if closers is None else ""
         line_ends = _LINE_END.findall(self.text)[: typed.count("\n")]
         rest = self.text[len(typed) + "".join(line_ends).count("\r") :]
+        if self.hides(cursor):
+            return ""
         return _until_closed(rest, closers[0]) if closers else rest
+
+    def hides(self, cursor: int) -> bool:
+        """Whether it is known there, and too doubtful to be shown."""
+        return self.start <= cursor < self.start + self.hidden
 
     def _closers(self, text: str, cursor: int) -> str | None:
         """Return what an editor has put behind the cursor since; ``None`` at another place."""
@@ -123,7 +130,9 @@ class Suggestions:
             rest = suggestion.rest(text, cursor)
             if rest is None:
                 continue
-            nothing_there = not suggestion.text and cursor == suggestion.start
+            nothing_there = (
+                not suggestion.text and cursor == suggestion.start
+            ) or suggestion.hides(cursor)
             if rest.strip() or not suggestion.done or nothing_there:
                 self._held.move_to_end(key)
                 return suggestion

@@ -19,8 +19,7 @@ class Draft:
     """A raw text that grows. ``settled``: nothing that came after it could matter.
 
     ``decided``: its first line stays as it is. ``changed``: that line is not what the model wrote
-    at first. ``share`` is how probable it is among those that were compared. ``timings`` leave out
-    what was written and not taken.
+    at first. ``timings`` leave out what was written and not taken.
     """
 
     raw: str = ""
@@ -28,7 +27,6 @@ class Draft:
     settled: bool = False
     decided: bool = False
     changed: bool = False
-    share: float = 1.0
     finish: FinishReason = FinishReason.CANCELLED
     timings: Timings | None = None
     stood_in: bool = False
@@ -111,7 +109,7 @@ def _decide(
     before = draft.line
     ended = draft.finish is not FinishReason.CANCELLED
     taken = reconsidered(request, before, engine, cancel)
-    draft.decided, draft.share = True, taken.share
+    draft.decided = True
     if taken.raw == before.raw:
         return not ended and not draft.settled
     draft.raw, draft.scores, draft.changed = taken.raw, list(taken.scores), True

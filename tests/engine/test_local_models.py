@@ -124,7 +124,8 @@ def write_folder(
 
 def every_token_of(key: str) -> list[str]:
     fim = FIM_FORMATS[key]
-    parts = (fim.prefix, fim.suffix, fim.middle, fim.repo.repo, fim.repo.file, *fim.stops)
+    repo = (fim.repo.repo, fim.repo.file) if fim.repo else ()
+    parts = (fim.prefix, fim.suffix, fim.middle, *repo, *fim.stops)
     return list(dict.fromkeys(part for part in parts if part is not None))
 
 

@@ -550,6 +550,21 @@ def test_a_text_that_is_probably_wrong_is_shown_to_who_asks_by_hand_only() -> No
     tell(story, "left", logprob=-15.0)
 
 
+def test_a_doubtful_text_is_shown_once_its_beginning_is_typed() -> None:
+    async def story(desk: Desk) -> None:
+        assert await desk.text("x = <|>\n") == ""
+        # The engine doubts each piece of four characters as much: the last one alone will do.
+        for typed in ("l", "left", "left_in"):
+            assert await desk.text(f"x = {typed}<|>\n") == ""
+        assert await desk.text("x = left_int<|>\n") == "eger"
+        assert desk.calls == 1
+        # Another beginning is another question.
+        assert await desk.text("x = ri<|>\n") == ""
+        assert desk.calls == 2
+
+    tell(story, "left_integer", logprob=-0.7)
+
+
 def test_what_is_said_is_shown_where_the_model_is_sure() -> None:
     async def story(desk: Desk) -> None:
         assert await desk.text("x = <|>\n") == "left"

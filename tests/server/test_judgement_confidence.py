@@ -14,6 +14,7 @@ from midfill_server.judgement.confidence import (
     features,
     is_shown,
     probability,
+    shown_after,
     trusted_length,
 )
 from midfill_server.judgement.weights import WEIGHTS
@@ -53,6 +54,16 @@ def check(marked: str, expected: str, *logprobs: float, eagerness: str = "balanc
     shown = "".join(pieces)
     kept = trusted_length(scores(*zip(pieces, logprobs, strict=True)), shown, eagerness)
     assert shown[:kept] == expected
+
+
+def test_what_was_doubtful_is_shown_once_the_doubtful_part_is_typed() -> None:
+    tokens = scores(("re", -6.0), ("turn", -0.01), (" x", -0.01))
+    assert shown_after(tokens, "return x", "balanced") == 2
+    # In the midst of a token nothing new is known.
+    doubtful_twice = scores(("re", -6.0), ("turn", -6.0), (" x", -0.01))
+    assert shown_after(doubtful_twice, "return x", "balanced") == 6
+    assert shown_after(scores(("a", -6.0), ("b", -9.0)), "ab", "balanced") is None
+    assert shown_after([], "ab", "balanced") is None
 
 
 def test_the_settings_offer_what_the_table_has() -> None:

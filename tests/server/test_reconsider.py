@@ -63,18 +63,10 @@ def test_what_follows_the_cursor_decides(fits: dict[str, float], taken: str) -> 
     asked = engine(".size\nmore", fits)
     found = reconsidered(REQUEST, TORN, asked, CancelToken())
     assert found.first == taken
-    assert 0 < found.share < 1
     (request,) = asked.requests
     assert isinstance(request, CompletionRequest)
     # The rival is written on from where it differs, as a whole token.
     assert (request.typed, request.heal) == ("x = beta", False)
-
-
-def test_the_share_grows_with_the_lead() -> None:
-    narrow = reconsidered(REQUEST, TORN, engine("\n", {"alpha": -1.0, "beta": -2}), CancelToken())
-    wide = reconsidered(REQUEST, TORN, engine("\n", {"alpha": -1.0, "beta": -9}), CancelToken())
-    assert narrow.first == wide.first == "alpha"
-    assert narrow.share < wide.share
 
 
 def test_a_rival_that_comes_to_the_same_line_is_none() -> None:

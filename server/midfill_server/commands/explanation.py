@@ -56,7 +56,6 @@ def explanation_as_json(query: Query, completion: Completion) -> dict[str, objec
         "because": account.extent.reason,
         "sureness": account.sureness,
         "changed": account.changed,
-        "share": account.share,
         "raw": account.raw,
         "steps": [
             {"filter": s.name, "reason": s.reason, "before": s.before, "after": s.after}

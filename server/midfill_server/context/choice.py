@@ -17,7 +17,7 @@ from midfill_server.syntax import Language
 __all__ = ["apart", "chosen_outlines", "chosen_passages"]
 
 # A thing that the cursor's line uses is worth more of the room than another.
-_MAX_OUTLINE_CHARS, _MAX_URGENT_CHARS = 700, 1400
+_MAX_OUTLINE_CHARS, _MAX_URGENT_CHARS = 600, 1000
 # What is shown stays until something else is so many times as alike.
 _CLEARLY = 1.4
 
@@ -51,7 +51,11 @@ def chosen_outlines(
     for key in order:
         most = urgent_chars if key in urgent else outline_chars
         text = old.get(key) or outline(
-            known[key], language.id, used=scope.names, max_characters=min(most, room)
+            known[key],
+            language.id,
+            used=scope.names,
+            max_characters=min(most, room),
+            marker=language.line_comment,
         )
         if len(text) + 1 <= room:
             room -= len(text) + 1

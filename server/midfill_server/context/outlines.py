@@ -20,6 +20,10 @@ _CONSTRUCTORS = frozenset(
 _SCRIPTS = frozenset({"typescript", "typescriptreact", "javascript", "javascriptreact"})
 _BRACES = _SCRIPTS | {"java", "c", "cpp", "csharp", "go", "rust", "php"}
 
+# Where a class is too large, so much of its room is for names alone: one over this.
+_NAMES_SHARE = 3
+_ALSO = " also: "
+
 # What a line takes besides its text, and as much again around all of them.
 _INDENT = 5
 
@@ -62,11 +66,14 @@ def things(signatures: Sequence[Signature]) -> tuple[Thing, ...]:
     )
 
 
-def outline(thing: Thing, language_id: str, *, used: Sequence[str], max_characters: int) -> str:
+def outline(
+    thing: Thing, language_id: str, *, used: Sequence[str], max_characters: int, marker: str = ""
+) -> str:
     """Write a thing down in about ``max_characters``.
 
     Of its members those that are ``used`` come first, the first first, then those that make it,
-    then the others that are not private; what is taken stands in the order of the source.
+    then the others that are not private; what is taken stands in the order of the source. Where
+    there is no room for all, a comment, which begins with ``marker``, has the names of the others.
     """
     head = thing.head
     if head.container:
@@ -75,14 +82,31 @@ def outline(thing: Thing, language_id: str, *, used: Sequence[str], max_characte
         return "\n".join(_statement(head.text, language_id))
     taken: set[int] = set()
     left = max_characters - len(head.text) - _INDENT
-    for at in _ranked(thing, used):
+    wanted = _ranked(thing, used)
+    whole = sum(_length(thing.members[at], language_id) for at in wanted)
+    spare = max_characters // _NAMES_SHARE if marker and whole > left else 0
+    left -= spare
+    for at in wanted:
         lines = _statement(thing.members[at].text, language_id)
         length = sum(len(line) + _INDENT for line in lines)
         if length <= left:
             left -= length
             taken.add(at)
     members = [thing.members[at].text for at in sorted(taken)]
-    return _whole(head.text, members, language_id)
+    others = _names(thing, taken, spare) if spare else ""
+    return _whole(head.text, members, language_id, f"{marker}{_ALSO}{others}" if others else "")
+
+
+def _length(member: Signature, language_id: str) -> int:
+    return sum(len(line) + _INDENT for line in _statement(member.text, language_id))
+
+
+def _names(thing: Thing, taken: set[int], max_characters: int) -> str:
+    """Return the names of the members that are not taken, the public ones first."""
+    rest = [member for at, member in enumerate(thing.members) if at not in taken]
+    names = dict.fromkeys(member.name for member in sorted(rest, key=_is_private))
+    told = ", ".join(names)
+    return told if len(told) <= max_characters else told[:max_characters].rpartition(", ")[0]
 
 
 def still_true(thing: Thing, written: str, language_id: str) -> bool:
@@ -90,7 +114,11 @@ def still_true(thing: Thing, written: str, language_id: str) -> bool:
     names = [member.name for member in thing.members]
     whole = outline(thing, language_id, used=names, max_characters=sys.maxsize)
     lines = {line.strip() for line in whole.splitlines()}
-    return all(line.strip() in lines or line.strip() == "..." for line in written.splitlines())
+    for line in map(str.strip, written.splitlines()):
+        _, also, told = line.partition(_ALSO)
+        if not (set(told.split(", ")) <= set(names) if also else line in lines or line == "..."):
+            return False
+    return True
 
 
 def _ranked(thing: Thing, used: Sequence[str]) -> list[int]:
@@ -121,9 +149,11 @@ def _is_private(member: Signature) -> bool:
     return member.name.startswith(("_", "#")) or member.text.startswith("private ")
 
 
-def _whole(head: str, members: Sequence[str], language_id: str) -> str:
-    """Write a class with its members."""
+def _whole(head: str, members: Sequence[str], language_id: str, also: str = "") -> str:
+    """Write a class with its members, after the comment ``also``, if that is not empty."""
     lines = [line for member in members for line in _statement(member, language_id)]
+    # First, because a prompt without room for all shows the first lines.
+    lines = [*([also] if also else []), *lines]
     if language_id == "go":
         return "\n".join([*([] if head.startswith("class ") else [head]), *lines])
     if language_id == "rust" and re.search(r"\b(?:struct|enum|class)\s", head):

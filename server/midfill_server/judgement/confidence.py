@@ -24,15 +24,12 @@ __all__ = [
     "is_shown",
     "may_be_shown",
     "probability",
+    "shown_after",
     "trusted_length",
 ]
 
-FEATURES = ("total", "share")
-"""What a text is judged by.
-
-``total``: minus the root of minus the logarithm of its probability; ``share``: the logarithm of how
-probable it is among the lines that it was compared with.
-"""
+FEATURES = ("total",)
+"""What a text is judged by: minus the root of minus the logarithm of its probability."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +47,7 @@ class Eagerness:
 EAGERNESS: Mapping[str, Eagerness] = {
     "quiet": Eagerness(sureness=0.9, least_logprob=-1.0),
     "reserved": Eagerness(sureness=0.8, least_logprob=-4.0),
-    "balanced": Eagerness(sureness=0.65, least_logprob=-12.0),
+    "balanced": Eagerness(sureness=0.7, least_logprob=-12.0),
     "eager": Eagerness(sureness=0.35, least_logprob=-24.0),
     "always": Eagerness(sureness=0.0, least_logprob=-math.inf),
 }
@@ -58,29 +55,22 @@ EAGERNESS: Mapping[str, Eagerness] = {
 
 # Where a token has this little probability, it makes no difference how little.
 _LEAST_LOGPROB = -20.0
-_LEAST_SHARE = 0.05
 # A line that is farther from being shown seldom gets there by second thoughts.
 _HOPE = 0.35
 _LINE_END = re.compile(r"\r\n|[\r\n]")
 
 
-def features(
-    scores: Sequence[TokenScore], line: str, share: float = 1.0
-) -> Mapping[str, float] | None:
+def features(scores: Sequence[TokenScore], line: str) -> Mapping[str, float] | None:
     """Return the ``FEATURES`` of ``line``, the beginning of what the model wrote.
 
-    ``scores`` are those of all its tokens so far; ``share`` is its own among the lines that it was
-    compared with. ``None``: there are no scores for this text, since the engine gives none or the
-    text is empty.
+    ``scores`` are those of all its tokens so far. ``None``: there are none for this text, since
+    the engine gives none or the text is empty.
     """
     end = len(line.rstrip())
     logprobs = [_bounded(score) for score in scores if score.at < end]
     if not logprobs:
         return None
-    return {
-        "total": -math.sqrt(-sum(logprobs)),
-        "share": math.log(max(share, _LEAST_SHARE)),
-    }
+    return {"total": -math.sqrt(-sum(logprobs))}
 
 
 def probability(found: Mapping[str, float]) -> float:
@@ -103,6 +93,18 @@ def is_shown(sureness: float | None, eagerness: str) -> bool:
 def may_be_shown(sureness: float | None, eagerness: str) -> bool:
     """Tell whether a line that is so sure, or a better one, could be shown after a second look."""
     return is_shown(None if sureness is None else sureness + _HOPE, eagerness)
+
+
+def shown_after(scores: Sequence[TokenScore], line: str, eagerness: str) -> int | None:
+    """Return how much of ``line`` has to be typed, as it stands there, before the rest is shown.
+
+    In characters, up to the start of a token; ``None``: whatever is typed of it.
+    """
+    for start in sorted({score.at for score in scores if 0 < score.at < len(line.rstrip())}):
+        found = features([score for score in scores if score.at >= start], line)
+        if found is not None and is_shown(probability(found), eagerness):
+            return start
+    return None
 
 
 def trusted_length(scores: Sequence[TokenScore], shown: str, eagerness: str) -> int:

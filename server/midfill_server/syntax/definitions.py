@@ -215,7 +215,12 @@ def _definition(
 
 def _header(tree: SyntaxTree, node: Node, outer: Node) -> str:
     """Return the header in one line; Python's with dots for its body, which make it whole."""
-    written = _signature(_text(tree, outer.start_byte, header_end_of(tree, node)))
+    header = _text(tree, outer.start_byte, header_end_of(tree, node))
+    marker = tree.language.line_comment
+    if marker and "\n" in header:
+        # Between parameters of several lines there may be notes for others.
+        header = re.sub(rf"(?m)\s{re.escape(marker)}\s.*$", "", header)
+    written = _signature(header)
     return f"{written}: ..." if tree.grammar.dedents else written
 
 
