@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "model": args.model,
                 "download": True,
                 "engine": {"stand_in": "never"},
+                # It shows what the model says at each place, sure or not.
+                "completion": {"eagerness": "always"},
             }
         )
         shown: list[Shown] = []
@@ -105,7 +107,7 @@ def _complete(
 ) -> Shown:
     """Ask for one completion and draw it as it grows."""
     began_s = time.monotonic()
-    reply = server.complete(place.uri, place.line, place.column + typed, automatic=False)
+    reply = server.complete(place.uri, place.line, place.column + typed)
     while not reply.done:
         if text := _growing_text(server):
             draw(text)

@@ -44,7 +44,12 @@ def server(
         with client:
             # Utf-32 columns are Python's, so the tests can count characters.
             client.initialize(
-                {"streaming": True, "model": MODEL, "completion": {"timeoutS": 120}},
+                {
+                    "streaming": True,
+                    "model": MODEL,
+                    # What is tested is what the model says, and not whether it may.
+                    "completion": {"timeoutS": 120, "eagerness": "always"},
+                },
                 encodings=["utf-32"],
             )
             yield client
