@@ -438,3 +438,10 @@ def test_a_setting_says_how_much_is_wanted(marked: str, length: Length, expected
         "a = b(\n        c)\n    d = a\n", site_at(marked, length=length), FinishReason.STOP
     )
     assert outcome.text == expected.strip()
+
+
+def test_a_function_like_the_next_one_is_written_whole() -> None:
+    loop = "\tfor _, each := range all {\n\t\tuse(each)\n\t}\n"
+    marked = f"package a\n\nfunc First() {{\n\t<|>\n}}\n\nfunc Second() {{\n{loop}\treturn\n}}\n"
+    written = f"var found []int\n{loop}\treturn"
+    check_cut(marked, f"{written}\n}}\n", written, "go")

@@ -86,8 +86,9 @@ class Writer:
             assert isinstance(earlier, Completion | SupersededError | asyncio.CancelledError)
         self.waiting.clear()
         self.ghost = completion.text
-        # Not one line end of it is another than those of the file.
-        assert self.ghost.count("\n") == self.ghost.count(self.line_end)
+        # Not one line end of it is another than those of the file, as far as that has any.
+        if "\n" in self.text:
+            assert self.ghost.count("\n") == self.ghost.count(self.line_end)
         assert self.line_end == "\r\n" or "\r" not in self.ghost
         whole = bare(self.text[: self.cursor] + self.ghost)
         assert not self.ghost or any(

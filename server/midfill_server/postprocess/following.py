@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 from midfill_server.postprocess.brackets import CLOSERS
 from midfill_server.postprocess.case import Case
@@ -53,14 +54,26 @@ def passes_over(text: str, case: Case) -> int:
     A line that is the third of those that follow, say, had two before it that stand for the first
     two, be they like them or not. One line at least stays.
     """
-    after = () if case.met else case.site.after_lines
     lines = [line for line in lines_of(text) if not line.is_blank]
+    after = () if case.met or not lines else _of_the_definition(lines[0], case.site)
     whole = [case.site.whole(line).rstrip() for line in lines]
     for at in range(1, len(after)):
         for index in range(1, len(lines)):
             if _is_same_place(whole[index:], after[at:]):
                 return lines[max(index - at, 1) - 1].stop
     return len(text)
+
+
+def _of_the_definition(first: Line, site: Site) -> Sequence[str]:
+    """Return the lines that follow within the definition that ``first`` is in.
+
+    Those of the next one may be alike for good reasons.
+    """
+    at = site.width(site.whole(first))
+    outside = next((width for width in site.definition_widths if width < at), None)
+    if outside is None:
+        return site.after_lines
+    return tuple(takewhile(lambda line: site.width(line) > outside, site.after_lines))
 
 
 def _is_same_place(lines: Sequence[str], others: Sequence[str]) -> bool:
