@@ -58,6 +58,7 @@ class Writer:
     text: str = ""
     cursor: int = 0
     ghost: str = ""
+    told: bool = True
     waiting: list[asyncio.Task[Completion]] = field(default_factory=list)
 
     def insert(self, keys: str, behind: str = "") -> None:
@@ -86,21 +87,25 @@ class Writer:
             assert isinstance(earlier, Completion | SupersededError | asyncio.CancelledError)
         self.waiting.clear()
         self.ghost = completion.text
-        # Not one line end of it is another than those of the file, as far as that has any.
-        if "\n" in self.text:
+        # Not one line end of it is another than those of the file; while that had none, a text
+        # may have been kept whose line ends could not be known.
+        self.told = self.told and "\n" in self.text
+        if self.told:
             assert self.ghost.count("\n") == self.ghost.count(self.line_end)
         assert self.line_end == "\r\n" or "\r" not in self.ghost
         whole = bare(self.text[: self.cursor] + self.ghost)
         assert not self.ghost or any(
-            whole.startswith(bare(before)) and bare(before + text).startswith(whole)
+            whole.startswith(bare(before)) and bare(before + one).startswith(whole)
             for before, text in self.said
+            # An indentation that is there is not written once more.
+            for one in (text, text.lstrip(" \t"))
         )
 
     async def do(self, kind: str, number: int) -> None:
         if kind == "along" and self.ghost.strip():
             # One key writes a whole line end.
-            key = "\n" if self.ghost.startswith(self.line_end) else self.ghost[0]
-            rest = self.ghost.removeprefix(self.line_end if key == "\n" else key)
+            key = "\n" if self.ghost.startswith(("\n", "\r\n")) else self.ghost[0]
+            rest = self.ghost.removeprefix("\r" if key == "\n" else "").removeprefix(key)
             self.insert(key)
             await self.look()
             # What agrees does not change what is shown.

@@ -52,7 +52,12 @@ def _indented_once(line: str, site: Site) -> str:
     if not site.line_before or not site.before_lines or not line[:1].isspace():
         return line
     above = site.before_lines[-1]
-    deeper = opens_block(above) and site.width(site.line_before) <= site.width(above)
+    before, inside = site.width(site.line_before), site.width(above)
+    unit = site.tab_columns if site.indent_unit == "\t" else len(site.indent_unit)
+    blanks = line[: len(line) - len(line.lstrip(" \t"))]
+    # What is there may be a part of the indentation only.
+    whole = site.width(site.line_before + blanks) <= inside + unit
+    deeper = opens_block(above) and (before <= inside or whole)
     goes_on = bool(site.open_brackets.strip("{")) or site.width(site.line_before) < site.width(
         above
     )
