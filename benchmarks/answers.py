@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,10 +15,19 @@ from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.errors import ModelError
 from midfill_engine.local import LoadedModel, LocalEngine
+from midfill_engine.options import EngineOptions
 from midfill_engine.prompt import FimOrder, resolve
 from midfill_engine.types import CompletionRequest, EngineInfo, FinishReason
 
-__all__ = ["Answer", "AnswerFile", "Asker", "ask", "open_asker"]
+__all__ = [
+    "Answer",
+    "AnswerFile",
+    "Asker",
+    "ask",
+    "engine_options",
+    "file_name",
+    "open_asker",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +108,28 @@ class Asker:
             tokens=tokens,
             seconds=round(time.perf_counter() - began_s, 4),
         )
+
+
+def engine_options(args: argparse.Namespace, prompt_tokens: int | None) -> EngineOptions:
+    """Return how a model is opened that is asked once at each place, and drafts nothing."""
+    return EngineOptions(
+        model=args.model,
+        backend=args.backend,
+        device=args.device,
+        weights=args.weights,
+        threads=args.threads,
+        draft="never",
+        context_tokens=args.context_tokens,
+        prompt_tokens=prompt_tokens,
+        # No prompt comes back to.
+        cache_mb=0,
+        download=args.download,
+    )
+
+
+def file_name(model_id: str) -> str:
+    """Return what a model's file of answers is called after."""
+    return re.sub(r"[^\w.-]+", "-", model_id).strip("-")
 
 
 def open_asker(

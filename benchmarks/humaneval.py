@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,15 @@ if not __package__:
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.answers import Answer, AnswerFile, Asker, ask, open_asker
+from benchmarks.answers import (
+    Answer,
+    AnswerFile,
+    Asker,
+    ask,
+    engine_options,
+    file_name,
+    open_asker,
+)
 from benchmarks.problems import SETS, DataError, Problem, ProblemSet, read_problems, sample
 from benchmarks.provenance import about
 from benchmarks.published import published_for
@@ -37,7 +44,6 @@ from midfill_engine.errors import MidfillError, ModelError
 from midfill_engine.loading import load_model
 from midfill_engine.local import LoadedModel
 from midfill_engine.machine import probe_machine
-from midfill_engine.options import EngineOptions
 from midfill_engine.progress import silent
 from midfill_engine.select import choose_model
 from midfill_engine.store import ModelStore
@@ -89,19 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sandbox = Sandbox.open(Limits(seconds=args.timeout_s))
         store = ModelStore()
-        options = EngineOptions(
-            model=args.model,
-            backend=args.backend,
-            device=args.device,
-            weights=args.weights,
-            threads=args.threads,
-            draft="never",
-            context_tokens=args.context_tokens,
-            # Nothing is left out of a prompt; and no prompt comes back to.
-            prompt_tokens=args.context_tokens,
-            cache_mb=0,
-            download=args.download,
-        )
+        # Nothing is left out of a prompt.
+        options = engine_options(args, args.context_tokens)
         chosen = choose_model(options, store)
         console.print(f"Loading {chosen.spec.id}")
         model = load_model(chosen, store, options, silent, CancelToken())
@@ -113,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         backend=f"{chosen.runtime}, {chosen.layout} weights",
         device=chosen.device,
     )
-    path = args.answers or store.home / "benchmarks" / f"answers-{_file_name(chosen.spec.id)}.jsonl"
+    path = args.answers or store.home / "benchmarks" / f"answers-{file_name(chosen.spec.id)}.jsonl"
     try:
         runs = measure(model, info, args, AnswerFile(path), sandbox, console)
     except MidfillError as error:
@@ -220,10 +215,6 @@ def _tell(
     print(f"\n{line}")
     if args.json:
         write_json(args.json, line)
-
-
-def _file_name(model_id: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", model_id).strip("-")
 
 
 def _sets(text: str) -> dict[str, int | None]:

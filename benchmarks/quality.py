@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -33,7 +32,14 @@ if not __package__:
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.answers import Answer, AnswerFile, Asker, open_asker
+from benchmarks.answers import (
+    Answer,
+    AnswerFile,
+    Asker,
+    engine_options,
+    file_name,
+    open_asker,
+)
 from benchmarks.cross_file import read_cross_file
 from benchmarks.kept import KeptRows
 from benchmarks.problems import SETS, DataError
@@ -48,7 +54,6 @@ from midfill_engine.errors import MidfillError
 from midfill_engine.loading import open_chosen
 from midfill_engine.local import LocalEngine
 from midfill_engine.machine import probe_machine
-from midfill_engine.options import EngineOptions
 from midfill_engine.progress import silent
 from midfill_engine.select import choose_model
 from midfill_engine.store import ModelStore
@@ -116,7 +121,7 @@ def measure(
 ) -> list[Run]:
     """Complete and mark all that ``args`` wants; what cannot be had is told in its ``Run``."""
     judge = Judge(sandbox, KeptRows(folder / "verdicts.jsonl"))
-    answers = AnswerFile(folder / f"answers-{_file_name(model.engine.info.model_id)}.jsonl")
+    answers = AnswerFile(folder / f"answers-{file_name(model.engine.info.model_id)}.jsonl")
     runs: list[Run] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
@@ -204,21 +209,9 @@ def open_model(
     args: argparse.Namespace, store: ModelStore, folder: Path, console: Console
 ) -> Model:
     """Load the model, unless nobody is to be asked."""
-    options = EngineOptions(
-        model=args.model,
-        backend=args.backend,
-        device=args.device,
-        weights=args.weights,
-        threads=args.threads,
-        draft="never",
-        context_tokens=args.context_tokens,
-        prompt_tokens=args.prompt_tokens,
-        # No prompt comes back to.
-        cache_mb=0,
-        download=args.download,
-    )
+    options = engine_options(args, args.prompt_tokens)
     chosen = choose_model(options, store)
-    kept = KeptRows(folder / f"quality-{_file_name(chosen.spec.id)}.jsonl")
+    kept = KeptRows(folder / f"quality-{file_name(chosen.spec.id)}.jsonl")
     if args.rejudge:
         return _remembered(kept)
     console.print(f"Loading {chosen.spec.id}")
@@ -265,10 +258,6 @@ def _remembered(kept: KeptRows) -> Model:
         asks=False,
         prompt_tokens=int(str(row["prompt_tokens"])),
     )
-
-
-def _file_name(model_id: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", model_id).strip("-")
 
 
 def _sets(text: str) -> dict[str, int | None]:

@@ -15,12 +15,12 @@ from benchmarks.quality_engine import KeptEngine
 from midfill_engine.cancel import CancelToken
 from midfill_engine.types import ContextChunk, TokenScore
 from midfill_server.anchors import fresh
-from midfill_server.context.gather import Surroundings, path_of
+from midfill_server.context.gather import Surroundings
 from midfill_server.context.index import WorkspaceIndex
 from midfill_server.document import Snapshot
 from midfill_server.pipeline import Completion, Query, complete
 from midfill_server.scenes import Scenes
-from midfill_server.syntax import Language, SyntaxTree, breaks
+from midfill_server.syntax import breaks
 
 __all__ = ["DEFAULT_EAGERNESS", "EVERYTHING", "Outcome", "Project", "Shown", "Written", "walk"]
 
@@ -71,47 +71,25 @@ class Outcome:
 
 
 class Project:
-    """A folder that an editor has open: all of it has been read, and nothing was done there yet."""
+    """A folder that an editor has open: all of it has been read, and nothing was done there yet.
+
+    ``surroundings`` is what the server finds there.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         # By this clock it is never time to look at the disk again.
         self._index = WorkspaceIndex(clock=lambda: 0.0)
         self._index.open([str(folder)])
-        self._surroundings = Surroundings(self._index)
+        self.surroundings = Surroundings(self._index)
         self.read()
-
-    @property
-    def repo(self) -> str:
-        """The name of the folder."""
-        return self._folder.name
-
-    def path_of(self, uri: str) -> str:
-        """Return the document's path in the folder, with ``/``."""
-        path = path_of(uri)
-        return "" if path is None else Path(path).relative_to(self._folder.resolve()).as_posix()
-
-    def gather(
-        self,
-        *,
-        uri: str,
-        language: Language | None,
-        text: str,
-        tree: SyntaxTree | None,
-        cursor: int,
-    ) -> tuple[ContextChunk, ...]:
-        """Return pieces of other files that may help, as the server finds them."""
-        return self._surroundings.gather(
-            uri=uri, language=language, text=text, tree=tree, cursor=cursor
-        )
 
     def opened(self, case: Case) -> None:
         """Open the document of a case, and no other."""
-        self._surroundings.opened(Snapshot.of(case.text, uri=case.uri))
+        self.surroundings.opened(Snapshot.of(case.text, uri=case.uri))
 
     def closed(self, case: Case) -> None:
         """Forget the document."""
-        self._surroundings.closed(case.uri)
+        self.surroundings.closed(case.uri)
 
     def read(self) -> None:
         """Do all that is to be done in the background."""
@@ -125,7 +103,7 @@ def walk(case: Case, engine: KeptEngine, project: Project | None = None) -> Outc
     Raises ``NotKeptError`` and what the engine raises.
     """
     scenes = Scenes()
-    scenes.neighbourhood = project
+    scenes.neighbourhood = project.surroundings if project is not None else None
     _warm(case, scenes, project)
     engine.begin()
     began_s = time.perf_counter()

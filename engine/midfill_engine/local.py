@@ -212,7 +212,8 @@ class LocalEngine:
             tokens, start = (*task.tokens, *ids), len(task.tokens) + at
             sequence = self._store.take(tokens[:start], task.typed_tokens + at)
             sequence.truncate(min(sequence.length, start - 1))
-            if sequence.length < start - 1:
+            # Mostly the prompt is computed, and one step does for the answer and what follows.
+            if start - 1 - sequence.length > self._model.prefill_chunk:
                 prefill(sequence, tokens[: start - 1], cancel, self._model.prefill_chunk)
             if cancel.cancelled:
                 break

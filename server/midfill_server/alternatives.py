@@ -28,6 +28,7 @@ from midfill_engine.types import (
 )
 from midfill_server.anchors import Split
 from midfill_server.pipeline import Query, complete
+from midfill_server.reconsider import is_whole, moved
 from midfill_server.scheduler import Job
 
 __all__ = [
@@ -103,7 +104,7 @@ def job_for(
         def write(start: str, seconds: float) -> Written:
             pen = _Pen(engine, start, hints, clock() + seconds)
             shown = complete(query, split, pen, cancel, _unheard, reconsiders=False).text
-            if pen.out_of_time and not _line_ends(pen.raw):
+            if pen.out_of_time and not is_whole(pen.raw):
                 # Half a line is no text to choose.
                 shown = ""
             return Written(raw=pen.raw, text=shown, scores=tuple(pen.scores))
@@ -156,7 +157,7 @@ def branches(raw: str, scores: Sequence[TokenScore], shown: str) -> list[Branch]
             if not bare_raw.startswith(bare_shown):
                 found.append((-math.inf, Branch(start=before, logprobs=logprobs)))
             break
-        if _line_ends(before):
+        if is_whole(before):
             break
         start = before + score.runner_up
         margin = score.logprob - score.runner_up_logprob
@@ -207,14 +208,14 @@ class _Pen:
         enough = in_time.child()
         for chunk in self._engine.stream(request, enough):
             self.raw += chunk.text
-            scores = [replace(each, at=each.at + len(self._start)) for each in chunk.scores]
+            scores = moved(chunk.scores, len(self._start))
             self.scores += scores
-            if not self._start and _line_ends(self.raw):
+            if not self._start and is_whole(self.raw):
                 enough.cancel()
             finish = chunk.finish
             if finish is FinishReason.CANCELLED and not cancel.cancelled:
                 finish, self.out_of_time = FinishReason.LENGTH, in_time.cancelled
-            yield replace(chunk, scores=tuple(scores), finish=finish)
+            yield replace(chunk, scores=scores, finish=finish)
 
     def fit(
         self, request: CompletionRequest, answers: Sequence[str], then: str, cancel: CancelToken
@@ -237,11 +238,6 @@ def _mean(branch: Branch, written: Written) -> float:
     logprobs = [*branch.logprobs]
     logprobs += [each.logprob for each in written.scores if each.at < len(written.text)]
     return sum(logprobs) / len(logprobs)
-
-
-def _line_ends(text: str) -> bool:
-    """Whether the first line with something on it has come to its end."""
-    return re.search(r"\S[^\S\r\n]*[\r\n]", text) is not None
 
 
 def _bare(text: str) -> str:

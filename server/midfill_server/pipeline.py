@@ -137,7 +137,7 @@ def complete(
     for draft in write(request, site, engine, enough, reconsiders=is_worth_it):
         if line or not (line := first_line(draft.raw, site)):
             continue
-        shown = _is_shown(draft, query)
+        shown = is_shown(_sureness(draft), site.eagerness)
         if shown:
             on_text(line)
         else:
@@ -145,18 +145,18 @@ def complete(
             enough.cancel()
     if enough.cancelled and not cancel.cancelled:
         draft.settled = True
-    return _judged(draft, site, query, engine.info.model_id, shown=shown)
+    return _judged(draft, site, engine.info.model_id, shown=shown)
 
 
-def _judged(draft: Draft, site: Site, query: Query, model_id: str, *, shown: bool) -> Completion:
+def _judged(draft: Draft, site: Site, model_id: str, *, shown: bool) -> Completion:
     """Return what is shown of a draft that is written; ``shown``: its first line is already."""
-    scores = tuple(draft.scores)
+    scores, sureness = tuple(draft.scores), _sureness(draft)
     outcome = finish(draft.raw, site, draft.finish, scores, shown=shown)
-    shown = shown or _is_shown(draft, query)
+    shown = shown or is_shown(sureness, site.eagerness)
     return Completion(
         text=outcome.text if shown else "",
         withheld="" if shown else outcome.text,
-        hidden=0 if shown else _hidden(draft, outcome.text, query.eagerness),
+        hidden=0 if shown else _hidden(draft, outcome.text, site.eagerness),
         finish=FinishReason.STOP if draft.settled else draft.finish,
         timings=draft.timings,
         model_id=model_id,
@@ -167,13 +167,9 @@ def _judged(draft: Draft, site: Site, query: Query, model_id: str, *, shown: boo
             changed=draft.changed,
             extent=extent_of(site),
             steps=outcome.steps,
-            sureness=_sureness(draft),
+            sureness=sureness,
         ),
     )
-
-
-def _is_shown(draft: Draft, query: Query) -> bool:
-    return is_shown(_sureness(draft), "always" if query.invoked else query.eagerness)
 
 
 def _sureness(draft: Draft) -> float | None:

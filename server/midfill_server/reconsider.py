@@ -9,14 +9,14 @@ decoding). ``benchmarks/LOG.md`` has what that gained.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.types import CompletionRequest, TokenScore
 
-__all__ = ["Line", "first_line_end", "hesitates", "reconsidered"]
+__all__ = ["Line", "hesitates", "is_whole", "moved", "reconsidered"]
 
 # Natural logarithm of how much less probable another token may have been. Beyond this the first
 # choice was right about twice as often, and few lines changed for the better.
@@ -46,7 +46,7 @@ class Line:
     @property
     def first(self) -> str:
         """The first line with something in it, and what is before it."""
-        return self.raw[: first_line_end(self.raw)]
+        return self.raw[: _first_line_end(self.raw)]
 
     @property
     def logprob(self) -> float:
@@ -55,10 +55,14 @@ class Line:
         return sum(score.logprob for score in self.scores if score.at < end)
 
 
-def first_line_end(raw: str) -> int:
-    """Return where the first line ends that has something in it; 0 while there is none."""
-    found = _FIRST_LINE.match(raw)
-    return found.end() if found else 0
+def is_whole(raw: str) -> bool:
+    """Whether the first line with something in it has come to its end."""
+    return 0 < _first_line_end(raw) < len(raw)
+
+
+def moved(scores: Iterable[TokenScore], by: int) -> tuple[TokenScore, ...]:
+    """Return the scores of what stands behind so many characters more."""
+    return tuple(replace(score, at=score.at + by) for score in scores)
 
 
 def hesitates(line: Line, request: CompletionRequest) -> bool:
@@ -102,7 +106,7 @@ def reconsidered(
 
 def _others(line: Line) -> tuple[Line, ...]:
     """Return what the line could have begun with just as well, the nearest miss first."""
-    end, found = max(first_line_end(line.raw), 1), list[tuple[float, Line]]()
+    end, found = max(_first_line_end(line.raw), 1), list[tuple[float, Line]]()
     for index, score in enumerate(line.scores):
         if score.at >= end:
             break
@@ -122,7 +126,7 @@ def _written(
     request: CompletionRequest, start: Line, known: Line, engine: Engine, cancel: CancelToken
 ) -> Line:
     """Write on from ``start`` to the end of its first line. Mostly that meets ``known`` again."""
-    if _is_whole(start.raw):
+    if is_whole(start.raw):
         return start
     enough, raw, scores = cancel.child(), start.raw, list(start.scores)
     # The token that it branches off with is whole.
@@ -135,18 +139,16 @@ def _written(
     )
     for chunk in engine.stream(begun, enough):
         raw += chunk.text
-        scores += _moved(chunk.scores, len(start.raw))
-        if _is_whole(raw):
+        scores += moved(chunk.scores, len(start.raw))
+        if is_whole(raw):
             enough.cancel()
     return Line(raw=raw, scores=tuple(scores))
 
 
-def _moved(scores: Sequence[TokenScore], by: int) -> Iterable[TokenScore]:
-    return (replace(score, at=score.at + by) for score in scores)
-
-
-def _is_whole(raw: str) -> bool:
-    return 0 < first_line_end(raw) < len(raw)
+def _first_line_end(raw: str) -> int:
+    """Return where the first line ends that has something in it; 0 while there is none."""
+    found = _FIRST_LINE.match(raw)
+    return found.end() if found else 0
 
 
 def _following(suffix: str) -> str:

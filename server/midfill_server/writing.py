@@ -9,7 +9,7 @@ from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.types import CompletionRequest, FinishReason, Timings, TokenScore
 from midfill_server.postprocess import Site, truncate
-from midfill_server.reconsider import Line, first_line_end, hesitates, reconsidered
+from midfill_server.reconsider import Line, hesitates, is_whole, moved, reconsidered
 
 __all__ = ["Draft", "write"]
 
@@ -91,10 +91,10 @@ def _stream(
             # The engine stops at its next step; its last chunk still brings the timings.
             continue
         draft.raw += chunk.text
-        draft.scores += (replace(score, at=score.at + start) for score in chunk.scores)
+        draft.scores += moved(chunk.scores, start)
         judged = len(draft.raw) - len(chunk.text)
         draft.settled = truncate(draft.raw, site, judged=judged).settled
-        whole = 0 < first_line_end(draft.raw) < len(draft.raw)
+        whole = is_whole(draft.raw)
         draft.decided = draft.decided or (whole and is_decided())
         if draft.settled or (whole and not draft.decided):
             enough.cancel()
@@ -115,7 +115,7 @@ def _decide(
     draft.raw, draft.scores, draft.changed = taken.raw, list(taken.scores), True
     draft.settled = truncate(draft.raw, site).settled
     # A line without its end is one that the model ended by itself.
-    whole = first_line_end(draft.raw) < len(draft.raw)
+    whole = is_whole(draft.raw)
     draft.finish = FinishReason.CANCELLED if whole else FinishReason.STOP
     return whole and not draft.settled
 

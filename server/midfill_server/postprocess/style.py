@@ -52,13 +52,10 @@ def _indented_once(line: str, site: Site) -> str:
     if not site.line_before or not site.before_lines or not line[:1].isspace():
         return line
     above = site.before_lines[-1]
-    before, inside = site.width(site.line_before), site.width(above)
-    unit = site.tab_columns if site.indent_unit == "\t" else len(site.indent_unit)
-    blanks = line[: len(line) - len(line.lstrip(" \t"))]
+    bare = line.lstrip(" \t")
+    before, outside = site.width(site.line_before), site.width(above)
     # What is there may be a part of the indentation only.
-    whole = site.width(site.line_before + blanks) <= inside + unit
-    deeper = opens_block(above) and (before <= inside or whole)
-    goes_on = bool(site.open_brackets.strip("{")) or site.width(site.line_before) < site.width(
-        above
-    )
-    return line if deeper or goes_on else line.lstrip(" \t")
+    whole = site.width(site.line_before + line) <= outside + site.tab_columns
+    deeper = opens_block(above) and (before <= outside or whole)
+    goes_on = bool(site.open_brackets.strip("{")) or before < outside
+    return line if deeper or goes_on else bare
