@@ -12,7 +12,7 @@ import pytest
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _ROOT = Path(__file__).parent
-_MARKED_FOLDERS = ("e2e", "slow", "gpu", "bench")
+_MARKED_FOLDERS = ("e2e", "slow", "gpu", "editors", "bench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

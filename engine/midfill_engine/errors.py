@@ -49,7 +49,14 @@ class UnknownModelError(ModelError):
 
 
 class ModelMissingError(ModelError):
-    """The model is registered but not on this machine."""
+    """The model is not on this machine; ``download_bytes`` says how large a known one is."""
+
+    def __init__(
+        self, message: str, *, model_id: str | None = None, download_bytes: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.model_id = model_id
+        self.download_bytes = download_bytes
 
 
 class ModelFormatError(ModelError):

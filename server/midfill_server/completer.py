@@ -75,22 +75,27 @@ class Completer:
         self.scenes = Scenes()
         self._suggestions = Suggestions()
         self._running: list[Generation] = []
-        self._tickets: dict[str, Ticket] = {}
+        self._tickets: dict[tuple[str, str], Ticket] = {}
         self._timer: Timer | None = None
         self._timer_uri = ""
         self._prefetches: set[asyncio.Task[None]] = set()
 
     async def complete(
-        self, query: Query, on_text: Callable[[str], None], *, line_first: bool = False
+        self,
+        query: Query,
+        on_text: Callable[[str], None],
+        *,
+        line_first: bool = False,
+        asker: str = "",
     ) -> Completion:
         """Answer ``query``; ``on_text`` gets the first line, while the rest is being generated.
 
         ``line_first``: that line is an answer, and the rest goes on being generated. Raises
-        ``SupersededError`` as soon as a newer request comes for the document, and what the
-        scheduler raises.
+        ``SupersededError`` as soon as a newer request of the same ``asker`` comes for the
+        document, and what the scheduler raises.
         """
         self._stop_timer()
-        ticket = self._take_over(query.uri)
+        ticket = self._take_over(query.uri, asker)
         known = self._suggestions.find(query.uri, query.text, query.cursor)
         if known is not None and known.done:
             answer = known_answer(known, query)
@@ -114,7 +119,7 @@ class Completer:
 
         They are known when one of them is typed along. Raises as ``complete`` does.
         """
-        ticket = self._tickets.get(query.uri)
+        ticket = self._tickets.get((query.uri, ""))
         query = self.scenes.seen(query)
         split = self._anchors.look(query.uri, query.text, query.cursor, self.scenes.of(query))
         others = await self._scheduler.run(
@@ -134,8 +139,9 @@ class Completer:
         """Forget a document that was closed; who waits for an answer about it is superseded."""
         if self._timer_uri == uri:
             self._stop_timer()
-        self._take_over(uri)
-        del self._tickets[uri]
+        for key in [key for key in self._tickets if key[0] == uri]:
+            self._take_over(*key)
+            del self._tickets[key]
         self._anchors.forget(uri)
         self._suggestions.forget(uri)
         self.scenes.forget(uri)
@@ -174,14 +180,14 @@ class Completer:
         if split.is_long:
             self._spawn_prefetch(query)
 
-    def _take_over(self, uri: str) -> Ticket:
-        """Let this request be the document's latest; an earlier one need not wait any more."""
-        earlier = self._tickets.get(uri)
+    def _take_over(self, uri: str, asker: str) -> Ticket:
+        """Let this be the asker's latest request; an earlier one need not wait any more."""
+        earlier = self._tickets.get((uri, asker))
         if earlier is not None:
             earlier.over = True
             for generation in self._running:
                 generation.tell()
-        ticket = self._tickets[uri] = Ticket()
+        ticket = self._tickets[uri, asker] = Ticket()
         return ticket
 
     def _begin(self, query: Query) -> Generation:
@@ -251,7 +257,7 @@ class Completer:
             # What was too doubtful may turn out to be what somebody types.
             suggestion.text = completion.text or completion.withheld
             suggestion.hidden, suggestion.finish = completion.hidden, completion.finish
-            suggestion.model_id = completion.model_id
+            suggestion.model_id, suggestion.sureness = completion.model_id, completion.sureness
             suggestion.done = True
             generation.outcome, generation.cost = completion, completion.timings
         else:

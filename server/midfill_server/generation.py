@@ -62,6 +62,7 @@ def known_answer(suggestion: Suggestion, query: Query) -> Completion:
         timings=None,
         model_id=suggestion.model_id,
         source=source,
+        sureness=suggestion.sureness,
     )
 
 

@@ -88,8 +88,9 @@ class Completion:
     ``timings`` is what the model spent on it: ``None`` where it did not have to work.
     ``stood_in``: a faster model answered, and the better one does not have the prompt yet.
     ``withheld`` is a text that is probably wrong and was not shown for that; once somebody has
-    typed its first ``hidden`` characters, the rest is sure enough. ``account`` tells how it came
-    about, where the model worked for this very answer.
+    typed its first ``hidden`` characters, the rest is sure enough. ``sureness`` is how probably the
+    first line is right, where that was shown; ``None`` where nothing tells. ``account`` tells how
+    it came about, where the model worked for this very answer.
     """
 
     text: str
@@ -100,6 +101,7 @@ class Completion:
     stood_in: bool = False
     withheld: str = ""
     hidden: int = 0
+    sureness: float | None = None
     account: Account | None = None
 
 
@@ -161,6 +163,8 @@ def _judged(draft: Draft, site: Site, model_id: str, *, shown: bool) -> Completi
         timings=draft.timings,
         model_id=model_id,
         stood_in=draft.stood_in,
+        # What is shown of a doubtful text once its beginning is typed is surer than its line was.
+        sureness=sureness if shown else None,
         account=Account(
             raw=draft.raw,
             scores=scores,

@@ -116,6 +116,11 @@ class Scheduler:
         self._may_be_open = False
 
     @property
+    def info(self) -> EngineInfo | None:
+        """What serves now; ``None`` while no engine is open."""
+        return self._worker.info
+
+    @property
     def idle_release_s(self) -> float | None:
         """Seconds without a job after which the engine is closed; ``None`` keeps it open."""
         return self._idle_release_s

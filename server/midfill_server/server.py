@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, cast
+from functools import cache, partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, cast
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -16,19 +18,26 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from midfill_engine import __version__
+from midfill_engine.machine import read_bandwidth
 from midfill_engine.options import EngineOptions
 from midfill_server.completer import Completer
 from midfill_server.context.visible import path_of
 from midfill_server.convert import encoding_of
 from midfill_server.document import DocumentStore, PositionEncoding, Snapshot
 from midfill_server.handlers import (
+    completion_menu,
     configuration,
     cursor,
     documents,
+    engine_loading,
+    feedback,
     inline_completion,
     lifecycle,
+    models,
+    status,
     surroundings,
 )
+from midfill_server.offers import Offers
 from midfill_server.profile import Profile, on_battery, profile_for
 from midfill_server.scheduler import EngineOpener, Scheduler
 from midfill_server.settings import Problem, Settings
@@ -65,12 +74,30 @@ _HANDLERS: tuple[tuple[str, Callable[..., object], object], ...] = (
     (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, documents.did_change_folders, None),
     (cursor.MOVED_METHOD, cursor.did_move, None),
     (surroundings.DIAGNOSTICS_METHOD, surroundings.did_change_diagnostics, None),
+    (feedback.SHOWN_METHOD, feedback.did_show, None),
+    (feedback.PARTLY_ACCEPTED_METHOD, feedback.did_partially_accept, None),
+    (models.MODELS_METHOD, models.models, None),
     # Without an options object pygls does not advertise the capability.
     (
         types.TEXT_DOCUMENT_INLINE_COMPLETION,
-        inline_completion.inline_completion,
+        status.awaited(inline_completion.inline_completion),
         types.InlineCompletionOptions(),
     ),
+)
+
+# A handler that is there is advertised, so these are there only once they are wanted.
+_ON_DEMAND: Mapping[str, tuple[Callable[..., object], object]] = MappingProxyType(
+    {
+        types.TEXT_DOCUMENT_COMPLETION: (
+            status.awaited(completion_menu.completion),
+            completion_menu.OPTIONS,
+        )
+    }
+)
+
+_COMMANDS: tuple[tuple[str, Callable[[MidfillServer, Sequence[object]], None]], ...] = (
+    (feedback.ACCEPTED_COMMAND, feedback.did_accept),
+    (models.DOWNLOAD_COMMAND, models.download),
 )
 
 
@@ -88,11 +115,25 @@ def build_server(
     server = MidfillServer(open_engine, settings, problems, recorder)
     for method, handler, options in _HANDLERS:
         server.feature(method, options)(handler)
+    for name, command in _COMMANDS:
+        server.command(name)(_taking_any(command))
     return server
 
 
+def _taking_any(
+    command: Callable[[MidfillServer, Sequence[object]], None],
+) -> Callable[..., None]:
+    """Return ``command`` as pygls runs it, with whatever arguments a client sends."""
+
+    # pygls looks the annotations up when it runs this, so they are names of this module.
+    def run(ls: MidfillServer, *arguments: object) -> None:
+        command(ls, arguments)
+
+    return run
+
+
 class _Protocol(LanguageServerProtocol):
-    """pygls's protocol with four habits changed; each override says why."""
+    """pygls's protocol with five habits changed; each override says why."""
 
     def _register_builtin_features(self) -> None:
         super()._register_builtin_features()
@@ -121,7 +162,27 @@ class _Protocol(LanguageServerProtocol):
             if "method" in data and isinstance(msg_id, str | int):
                 self._send_response(msg_id, error=error.to_response_error())
             raise
-        self.handle_message(cast("RPCMessage", message))
+        refusal = self._refusal(str(data.get("method", "")))
+        if refusal is None:
+            self.handle_message(cast("RPCMessage", message))
+        elif isinstance(msg_id := data.get("id"), str | int):
+            self._send_response(msg_id, error=refusal)
+
+    def _refusal(self, method: str) -> types.ResponseError | None:
+        """Return why a message comes at the wrong time, ``None`` for the right one.
+
+        pygls says nothing after the goodbye, and lets anything in before the hello.
+        """
+        server = cast("MidfillServer", self._server)
+        if not method or method == types.EXIT:
+            return None
+        if server.shutdown_requested:
+            return types.ResponseError(types.ErrorCodes.InvalidRequest, "shutting down")
+        if server.greeted and method == types.INITIALIZE:
+            return types.ResponseError(types.ErrorCodes.InvalidRequest, "already initialized")
+        if not server.greeted and method != types.INITIALIZE:
+            return types.ResponseError(types.ErrorCodes.ServerNotInitialized, "not initialized")
+        return None
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *args: object) -> Generator[object, object, None]:
@@ -144,7 +205,8 @@ class MidfillServer(LanguageServer):
             "midfill", __version__, protocol_cls=_Protocol
         )
         self.documents = DocumentStore()
-        self.scheduler = Scheduler(open_engine)
+        self.status = status.Announcer(partial(status.send, self))
+        self.scheduler = Scheduler(engine_loading.heard(self, open_engine))
         self.project = Workspace()
         self.completer = Completer(self.scheduler, on_busy=self.project.busy)
         self.base_settings = settings
@@ -154,12 +216,22 @@ class MidfillServer(LanguageServer):
         """What the client called itself, ``""`` if it did not."""
         self.problems = list(problems)
         self.recorder = recorder
+        self.offers = Offers()
         self._flush: asyncio.TimerHandle | None = None
         self._profile: Profile | None = None
         self._battery_asked_s = -_BATTERY_INTERVAL_S
         self._battery = False
         self.opened_with: EngineOptions | None = None
+        self.opening: engine_loading.Opening | None = None
+        self.chosen_model: str | None = None
+        """The id of a model that was chosen by a command since the settings named one."""
+        self.bandwidth_of = cache(read_bandwidth)
+        """Memory's bytes per second, measured when it is first asked for."""
+        self.menu: Literal["advertised", "registered"] | None = None
+        """How the client came to know of ``textDocument/completion``, if it does."""
         self.startup: asyncio.Task[None] | None = None
+        self.greeted = False
+        """Whether the client has said ``initialize``."""
         self.shutdown_requested = False
         self._stop = asyncio.Event()
         self._told: set[str] = set()
@@ -227,6 +299,13 @@ class MidfillServer(LanguageServer):
         """0 if the client asked for a shutdown before it left (LSP, ``exit``), else 1."""
         return 0 if self.shutdown_requested else 1
 
+    def provide(self, method: str) -> object:
+        """Answer a method that is not always wanted, from now on; returns its options."""
+        handler, options = _ON_DEMAND[method]
+        if method not in self.protocol.fm.features:  # pyright: ignore[reportUnknownMemberType] - untyped in pygls
+            self.feature(method, options)(handler)
+        return options
+
     def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run ``work`` beside the requests; the loop alone would not keep it alive."""
         task = asyncio.get_running_loop().create_task(work)
@@ -239,13 +318,31 @@ class MidfillServer(LanguageServer):
         if self.recorder is None or not self.settings.statistics:
             return
         self.recorder.add(record)
+        self._plan_to_write(self.recorder)
+
+    def close_figures(self) -> None:
+        """Write what is left, what became of the last suggestions too. Needs no event loop."""
+        if self.recorder is not None:
+            self._add_feedback(self.recorder, all_of_it=True)
+            self.recorder.close()
+
+    def _plan_to_write(self, recorder: Recorder) -> None:
         if self._flush is None:
             loop = asyncio.get_running_loop()
-            self._flush = loop.call_later(_FLUSH_INTERVAL_S, self._write, self.recorder)
+            self._flush = loop.call_later(_FLUSH_INTERVAL_S, self._write, recorder)
 
     def _write(self, recorder: Recorder) -> None:
         self._flush = None
+        self._add_feedback(recorder)
+        if self.offers:
+            # What becomes of them may be known by then.
+            self._plan_to_write(recorder)
         self.spawn(asyncio.to_thread(recorder.flush))
+
+    def _add_feedback(self, recorder: Recorder, *, all_of_it: bool = False) -> None:
+        for each in self.offers.settle(all_of_them=all_of_it):
+            if self.settings.statistics:
+                recorder.add(each)
 
     def tell_once(self, kind: str, message: str, level: types.MessageType) -> None:
         """Show a message to the user, at most once per ``kind`` and session."""

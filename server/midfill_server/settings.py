@@ -39,8 +39,9 @@ CONFIG_VARIABLE = "MIDFILL_CONFIG"
 STATE_VARIABLE = "MIDFILL_STATE"
 """Environment variable: another folder for what is remembered; set but empty means nothing is."""
 
-# vscode-languageclient keeps its own switch in the section of the server it starts.
-_CLIENT_KEYS = frozenset({"trace"})
+# Editors keep settings of their own in this section: how the server is started, what is traced,
+# keys and looks. They are none of the server's business, however they are spelled.
+_CLIENT_KEYS = frozenset({"server", "trace", "editor"})
 _STATISTICS_FILE = "statistics-1.sqlite3"
 
 
@@ -153,6 +154,12 @@ class CompletionSettings:
         False,
         "Suggest also where text follows the cursor on its line that closes nothing. Asked for by "
         "hand, a suggestion is made there anyway.",
+    )
+    menu: str = setting(
+        "auto",
+        "Offer the suggestion as an entry of the editor's completion menu too. `auto`: to editors "
+        "that cannot show it within the text. `always`, `never`.",
+        choices=("auto", "always", "never"),
     )
 
     max_tokens: int = setting(64, "Longest completion, in tokens.", least=1, most=4096)

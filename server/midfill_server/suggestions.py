@@ -32,7 +32,8 @@ class Suggestion:
     """One generation: where it was asked for, and its text, which grows until it is ``done``.
 
     ``text`` is what is shown of it. ``ahead``: it was computed before anybody asked. ``finish`` is
-    ``None`` while it grows, and after it failed.
+    ``None`` while it grows, and after it failed. ``sureness`` is how probably its first line is
+    right.
     """
 
     uri: str
@@ -45,6 +46,7 @@ class Suggestion:
     finish: FinishReason | None = None
     model_id: str = ""
     hidden: int = 0
+    sureness: float | None = None
 
     @classmethod
     def at(cls, uri: str, text: str, cursor: int, *, ahead: bool = False) -> Suggestion:

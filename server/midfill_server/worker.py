@@ -52,9 +52,15 @@ class EngineWorker:
         self._lock = threading.Lock()  # of the next two
         self._closing: Future[None] | None = None
         self._latest = CancelToken()
-        # These two belong to the thread; nothing else touches them.
+        # These two belong to the thread; nothing else changes them.
         self._engine: Engine | None = None
         self._reopen: Callable[[], Engine] | None = None
+
+    @property
+    def info(self) -> EngineInfo | None:
+        """What serves now; ``None`` where no engine is open."""
+        engine = self._engine
+        return None if engine is None else engine.info
 
     def open(self, options: EngineOptions, progress: ProgressSink) -> Future[EngineInfo]:
         """Open an engine in place of the present one.

@@ -15,17 +15,23 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
+from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.errors import FetchError, ModelMissingError, RequestError
 from midfill_engine.fake import ScriptedEngine
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import Progress, ProgressSink
-from midfill_engine.types import CompletionRequest, TokenScore
+from midfill_engine.types import Chunk, CompletionRequest, Request, TokenScore
 from midfill_server.commands.serve import end_session
 from midfill_server.server import build_server
-from midfill_server.settings import Settings, load_settings
+from midfill_server.settings import Settings, load_settings, statistics_path
+from midfill_server.statistics import Recorder
 from midfill_server.transport import serve_stdio, serve_tcp, serve_ws
+
+RUNNING_METHOD = "midfill/test/running"
+"""Request: how many texts the engine is writing at the moment."""
 
 _STEP_S = 0.005
 _FOR_EVER = threading.Event()
@@ -86,26 +92,40 @@ class StepEngine(ScriptedEngine):
 
     def __init__(self) -> None:
         super().__init__(script, piece=16, before_step=self._step, scores=scores)
+        self.running = 0
+
+    def stream(self, request: Request, cancel: CancelToken) -> Iterator[Chunk]:
+        """Count what is being written at the moment."""
+        self.running += 1
+        try:
+            yield from super().stream(request, cancel)
+        finally:
+            self.running -= 1
 
     def _step(self, index: int) -> None:
         if index > 4:
             _FOR_EVER.wait(_STEP_S)
 
 
-def opener(mode: str) -> object:
-    """Return an ``EngineOpener`` that behaves as ``mode`` says."""
+def opener(mode: str, opened: list[StepEngine] | None = None) -> object:
+    """Return an ``EngineOpener`` that behaves as ``mode`` says and notes what it opens."""
 
     def open_engine(options: EngineOptions, progress: ProgressSink) -> Engine:
         print(f"opening {options}", file=sys.stderr, flush=True)
         if mode == "missing" and not options.download:
-            raise ModelMissingError("no model is here yet: midfill models pull")
+            raise ModelMissingError(
+                "no model is here yet: midfill models pull", model_id="tiny", download_bytes=1000
+            )
         if mode == "fails":
             raise FetchError("no source could deliver")
         for done in range(3):
             progress(Progress(task=f"Loading {options.model}", done=done, total=2))
         if mode == "blocks":
             _FOR_EVER.wait()
-        return StepEngine()
+        engine = StepEngine()
+        if opened is not None:
+            opened.append(engine)
+        return engine
 
     return open_engine
 
@@ -118,7 +138,15 @@ def main() -> int:
     parser.add_argument("--load-settings", action="store_true")
     args = parser.parse_args()
     settings, problems = load_settings() if args.load_settings else (Settings(), [])
-    server = build_server(opener(args.open), settings, problems)  # type: ignore[arg-type]
+    path = statistics_path()
+    recorder = None if path is None else Recorder(path)
+    opened: list[StepEngine] = []
+    server = build_server(opener(args.open, opened), settings, problems, recorder)  # type: ignore[arg-type]
+
+    @server.feature(RUNNING_METHOD)
+    def running(ls: object, params: object) -> int:
+        return sum(engine.running for engine in opened)
+
     if args.transport == "tcp":
         code = serve_tcp(server, "127.0.0.1", 0)
     elif args.transport == "ws":

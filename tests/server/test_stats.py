@@ -16,13 +16,16 @@ from midfill_engine.errors import MidfillError
 from midfill_server.settings import Settings, parse, statistics_path
 from midfill_server.source import Source
 from midfill_server.statistics import (
+    Feedback,
     Percentiles,
     Record,
     Recorder,
     clear_records,
+    read_feedback,
     read_records,
     store,
     summarise,
+    summarise_feedback,
 )
 from tests.server.conftest import environment
 
@@ -50,6 +53,26 @@ def record(
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+def feedback(**changes: object) -> Feedback:
+    made = Feedback(
+        when_s=round(NOW_S),
+        language_id="python",
+        model_id="tiny",
+        sureness=0.85,
+        invoked=False,
+        characters=10,
+        lines=1,
+        confirmed=True,
+        shown_ms=800.0,
+        accepted=False,
+        accepted_characters=0,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+TAKEN = {"accepted": True, "accepted_characters": 10}
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "figures.sqlite3"
@@ -59,7 +82,7 @@ def recorder(path: Path, now_s: float = NOW_S) -> Recorder:
     return Recorder(path, clock=lambda: now_s)
 
 
-def keep(path: Path, *records: Record) -> None:
+def keep(path: Path, *records: Record | Feedback) -> None:
     """Write with one flush."""
     kept = recorder(path)
     for one in records:
@@ -79,6 +102,8 @@ def test_no_text_and_no_name_of_a_file_can_be_recorded() -> None:
     numbers = ("int", "bool", "float", "float | None")
     texts = {field.name for field in fields(Record) if field.type not in numbers}
     assert texts == {"language_id", "model_id", "source"}
+    texts = {field.name for field in fields(Feedback) if field.type not in numbers}
+    assert texts == {"language_id", "model_id"}
 
 
 def test_what_is_written_is_read_again(path: Path) -> None:
@@ -98,6 +123,28 @@ def test_what_is_written_is_read_again(path: Path) -> None:
     keep(path, *every)
     assert read_records(path) == by_time(every)
     assert read_records(path, since_s=NOW_S - 1) == [every[1], every[0]]
+
+
+def test_feedback_is_kept_beside_the_records(path: Path) -> None:
+    keep(path, record())
+    assert read_feedback(path) == []
+    every = [
+        feedback(sureness=None, shown_ms=None, confirmed=False),
+        feedback(**TAKEN, invoked=True, when_s=round(NOW_S) + 1),
+    ]
+    keep(path, *every, record(Source.JOINED))
+    assert read_feedback(path) == every
+    assert read_feedback(path, since_s=NOW_S + 1) == every[1:]
+    assert len(read_records(path)) == 2
+
+
+def test_a_file_of_before_there_was_feedback_is_gone_on_with(path: Path) -> None:
+    keep(path, record(), feedback())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE suggestions")
+    assert read_feedback(path) == []
+    keep(path, feedback())
+    assert (len(read_records(path)), len(read_feedback(path))) == (1, 1)
 
 
 def test_nothing_is_written_before_a_flush_and_everything_once(path: Path) -> None:
@@ -122,6 +169,8 @@ def test_what_is_too_old_goes_with_the_next_flush(path: Path) -> None:
     edge_s = store.DAYS_KEPT * DAY_S
     keep(path, record(ago_s=edge_s), record(ago_s=edge_s + 1))
     assert [one.when_s for one in read_records(path)] == [NOW_S - edge_s]
+    keep(path, feedback(), feedback(when_s=round(NOW_S - edge_s - 1)))
+    assert read_feedback(path) == [feedback()]
 
 
 def test_only_the_newest_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +178,8 @@ def test_only_the_newest_are_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -
     for ago_s in (9, 6, 3):
         keep(path, *(record(ago_s=ago_s - offset) for offset in range(3)))
     assert sorted(NOW_S - one.when_s for one in read_records(path)) == [1, 2, 3, 4, 5]
+    keep(path, *[feedback()] * 9)
+    assert (len(read_records(path)), len(read_feedback(path))) == (5, 5)
 
 
 # Disks and neighbours
@@ -249,11 +300,13 @@ def test_a_source_that_is_not_known_is_an_error_that_says_what_to_do(path: Path)
 def test_clearing_leaves_no_trace_of_what_was_there(path: Path) -> None:
     assert clear_records(path) == 0
     keep(path, *(record(language_id="secretlang") for _ in range(40)))
+    keep(path, feedback(language_id="secretlang"))
     assert b"secretlang" in path.read_bytes()
     assert clear_records(path) == 40
     assert clear_records(path) == 0
     assert b"secretlang" not in path.read_bytes()
     assert read_records(path) == []
+    assert read_feedback(path) == []
 
 
 def test_an_empty_file_is_an_empty_store(path: Path) -> None:
@@ -367,3 +420,48 @@ def test_days_are_the_last_seven_of_the_users_own() -> None:
         "2026-03-04": 1,
         "2026-03-10": 2,
     }
+
+
+# What became of suggestions
+
+
+def test_no_feedback_is_figures_too() -> None:
+    reception = summarise_feedback([])
+    assert (reception.all.shown, reception.all.shown_median_ms) == (0, None)
+    assert (reception.models, reception.calibration) == ({}, ())
+
+
+def test_what_was_taken_is_told_from_what_was_left() -> None:
+    every = [
+        feedback(**TAKEN, shown_ms=100.0),
+        feedback(accepted_characters=4, shown_ms=300.0, invoked=True),
+        feedback(shown_ms=None, confirmed=False),
+        feedback(shown_ms=900.0, language_id="rust"),
+    ]
+    reception = summarise_feedback(every)
+    figures = reception.all
+    assert (figures.shown, figures.confirmed, figures.accepted, figures.partly) == (4, 3, 1, 1)
+    assert (figures.characters, figures.accepted_characters) == (40, 14)
+    assert figures.shown_median_ms == 300
+    assert (reception.invoked.shown, reception.invoked.partly) == (1, 1)
+    assert {name: each.shown for name, each in reception.languages.items()} == {
+        "python": 3,
+        "rust": 1,
+    }
+    assert list(reception.models) == ["tiny"]
+
+
+def test_what_was_promised_is_laid_beside_what_was_taken() -> None:
+    every = [
+        feedback(sureness=0.7),
+        feedback(sureness=0.79, accepted_characters=1),
+        feedback(sureness=1.0, **TAKEN),
+        feedback(sureness=0.9, **TAKEN),
+        # Nobody knows how sure this was, and that was shown because somebody asked.
+        feedback(sureness=None),
+        feedback(sureness=0.1, invoked=True),
+    ]
+    low, high = summarise_feedback(every).calibration
+    assert (low.low, low.high, low.shown, low.accepted) == (0.7, 0.8, 2, 1)
+    assert low.promised == pytest.approx(0.745)
+    assert (high.low, high.high, high.shown, high.accepted) == (0.9, 1.0, 2, 2)

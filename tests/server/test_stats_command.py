@@ -13,7 +13,7 @@ from midfill_server.cli import main
 from midfill_server.commands import stats
 from midfill_server.settings import statistics_path
 from midfill_server.source import Source
-from midfill_server.statistics import Record, Recorder, read_records
+from midfill_server.statistics import Feedback, Record, Recorder, read_feedback, read_records
 
 NOW_S = 1_773_144_000.0
 DAY_S = 86_400
@@ -29,7 +29,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def keep(path: Path, *records: Record) -> None:
+def keep(path: Path, *records: Record | Feedback) -> None:
     recorder = Recorder(path, clock=lambda: NOW_S)
     for record in records:
         recorder.add(record)
@@ -72,6 +72,43 @@ def some(path: Path) -> None:
         record(Source.MODEL, 60, ago_days=2),
         record(Source.MODEL, 1234, ago_days=20, model="large"),
         record(Source.MODEL, 70, shown=False),
+    )
+
+
+def feedback(
+    sureness: float | None,
+    *,
+    taken: int = 0,
+    language: str = "python",
+    model: str = "small",
+    invoked: bool = False,
+    confirmed: bool = True,
+    ago_days: float = 0,
+) -> Feedback:
+    return Feedback(
+        when_s=round(NOW_S - ago_days * DAY_S),
+        language_id=language,
+        model_id=model,
+        sureness=sureness,
+        invoked=invoked,
+        characters=20,
+        lines=1,
+        confirmed=confirmed,
+        shown_ms=1500.0,
+        accepted=taken == 20,
+        accepted_characters=taken,
+    )
+
+
+def some_feedback(path: Path) -> None:
+    """Five suggestions: two accepted, one in part, one of them asked for by hand."""
+    keep(
+        path,
+        feedback(0.95, taken=20),
+        feedback(0.75, taken=5),
+        feedback(0.72, language="rust", confirmed=False),
+        feedback(0.2, taken=20, invoked=True),
+        feedback(None, model="large", ago_days=20),
     )
 
 
@@ -126,6 +163,41 @@ def test_the_tables(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (heading,) = (index for index, line in enumerate(lines) if line.startswith("day "))
     assert [line.split()[1] for line in lines[heading + 1 :][:2]] == ["2", "5"]
     assert lines[heading + 3] == ""
+
+
+def test_what_became_of_suggestions(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    some(path)
+    assert not any(line.startswith("suggestions") for line in printed(capsys))
+    some_feedback(path)
+    lines = printed(capsys)
+    for expected in (
+        "suggestions shown accepted in part characters accepted on screen",
+        "all 5 40 % 20 % 45 1.5 s",
+        "asked for by hand 1 100 % 0 % 20 1.5 s",
+        "in python 4 50 % 25 % 45 1.5 s",
+        "in rust 1 0 % 0 % 0 1.5 s",
+        "by small 4 50 % 25 % 45 1.5 s",
+        "not confirmed 1",
+        "how sure shown on average taken",
+        "70 to 80 % 2 74 % 50 %",
+        "90 to 100 % 1 95 % 100 %",
+    ):
+        assert expected in lines
+    assert "all 4 50 % 25 % 45 1.5 s" in printed(capsys, "--days", "1")
+    assert "all 1 0 % 0 % 0 1.5 s" in printed(capsys, "--model", "large")
+    assert run("--json") == 0
+    found = json.loads(capsys.readouterr().out)["suggestions"]
+    assert found["all"] == {
+        "shown": 5,
+        "confirmed": 4,
+        "accepted": 2,
+        "partly": 1,
+        "characters": 100,
+        "accepted_characters": 45,
+        "shown_median_ms": 1500,
+    }
+    assert list(found["languages"]) == ["python", "rust"]
+    assert [each["shown"] for each in found["calibration"]] == [2, 1]
 
 
 def test_a_store_in_which_nothing_was_shown(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,6 +282,7 @@ def test_clearing_asks_first(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     some(path)
+    some_feedback(path)
     type_on_a_terminal(monkeypatch, "")
     assert run("--clear") == 1
     assert "Nothing was deleted." in capsys.readouterr().out
@@ -218,6 +291,7 @@ def test_clearing_asks_first(
     assert run("--clear") == 0
     assert "Deleted the figures of 8 completions." in capsys.readouterr().out
     assert read_records(path) == []
+    assert read_feedback(path) == []
 
 
 def test_clearing_without_a_terminal_needs_yes(

@@ -185,6 +185,8 @@ def fetched(
     if not download:
         raise ModelMissingError(
             f"{spec.id} is not on this machine yet ({spec.size_bytes / 1e9:.1f} GB). "
-            f"Run: midfill models pull {spec.id}"
+            f"Run: midfill models pull {spec.id}",
+            model_id=spec.id,
+            download_bytes=spec.size_bytes,
         )
     return store.pull(spec, progress=progress, cancel=cancel)

@@ -87,8 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 def end_session(server: MidfillServer, code: int) -> None:
     """End reading, close the engine; if that is in the midst of something long, end without it."""
-    if server.recorder is not None:
-        server.recorder.close()
+    server.close_figures()
     server.project.close()
     if server.scheduler.close(_CLOSE_TIMEOUT_S):
         return

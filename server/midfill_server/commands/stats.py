@@ -1,4 +1,4 @@
-"""``midfill stats``: how fast the user's own completions were, and where they came from."""
+"""``midfill stats``: how fast the user's own completions were, and what was made of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING
 from midfill_engine.errors import MidfillError
 from midfill_server.source import Source
 from midfill_server.statistics import (
+    Acceptance,
+    Calibration,
     Figures,
     Percentiles,
+    Reception,
     Record,
     Summary,
     Tokens,
     clear_records,
+    read_feedback,
     read_records,
     summarise,
+    summarise_feedback,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +48,15 @@ what the figures mean:
   to first text      from the request until some text was there; to complete text: until all was.
   p50, p95, p99      half of the times, 95 % and 99 % of them were no longer than this.
   drafts             tokens that were guessed from your code and checked several at a time.
+  suggestions        each counts once, however many keys it was typed along. They are those that
+                     your editor said it showed. Of an editor that never says so, they are what it
+                     was given and still wanted: "not confirmed".
+  accepted           taken to its end; "in part": some words or lines of it. What you typed
+                     yourself, as it stood there, is not accepted.
+  on screen          half of them stood there no longer than this.
+  how sure           the first line was right with this probability, as midfill saw it; beside it,
+                     how many of those you took, whole or in part. You need not take all that is
+                     right: what to look at is whether more is taken where midfill is surer.
 
 examples:
   midfill stats                    all that is kept: 90 days, or 100,000 completions
@@ -50,8 +64,9 @@ examples:
   midfill stats --model qwen2.5-coder-0.5b --json
   midfill stats --clear            delete what was recorded
 
-Times, counts, the language and the model are recorded: no code, no file names. Nothing is ever sent
-anywhere. To record nothing, set `statistics = false`. MIDFILL_STATE names another folder.
+Times, counts, probabilities, the language and the model are recorded: no code, no file names.
+Nothing is ever sent anywhere, and nothing of it changes what is suggested. To record nothing, set
+`statistics = false`. MIDFILL_STATE names another folder.
 """
 
 
@@ -62,9 +77,10 @@ def add_parser(
     """Declare the options."""
     parser = subparsers.add_parser(
         "stats",
-        help="show how fast completions were, and how many cost no waiting",
-        description="Show how fast your own completions were, and how many of them were answered "
-        "without waiting for the model. The figures are kept on this machine only.",
+        help="show how fast completions were, and how many were accepted",
+        description="Show how fast your own completions were, how many of them were answered "
+        "without waiting for the model, and how many you accepted. The figures are kept on this "
+        "machine only.",
         epilog=_TEACHING,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,13 +106,16 @@ def run(args: argparse.Namespace, *, now_s: float | None = None) -> int:
     now_s = time.time() if now_s is None else now_s
     since_s = None if args.days is None else now_s - args.days * _DAY_S
     records = read_records(path, since_s=since_s)
+    feedback = read_feedback(path, since_s=since_s)
     if args.model is not None:
         records = _of_model(records, args.model)
-    summary = summarise(records, now_s)
+        feedback = [each for each in feedback if each.model_id == args.model]
+    summary, reception = summarise(records, now_s), summarise_feedback(feedback)
     if args.json:
-        print(json.dumps(_as_json(summary, path, is_on=settings.statistics), indent=2))
+        found = _as_json(summary, reception, path, is_on=settings.statistics)
+        print(json.dumps(found, indent=2))
     elif records:
-        _print(summary, path)
+        _print(summary, reception, path)
     else:
         _print_how_to_begin(path, args.days)
     if not settings.statistics and not args.json:
@@ -148,14 +167,19 @@ def _print_how_to_begin(path: Path, days: int | None) -> None:
     )
 
 
-def _print(summary: Summary, path: Path) -> None:
+def _print(summary: Summary, reception: Reception, path: Path) -> None:
     from rich.console import Console
 
     # Piped into another program, a row stays one line.
     width = None if sys.stdout.isatty() else 500
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     console.print(f"{_completions(summary.all.completions)}, {_period(summary)}\n")
-    for table in (_shares(summary), _times(summary), _work(summary.tokens)):
+    tables = [_shares(summary), _times(summary), _work(summary.tokens)]
+    if reception.all.shown:
+        tables.append(_acceptance(reception))
+    if reception.calibration:
+        tables.append(_calibration(reception.calibration))
+    for table in tables:
         console.print(table)
         console.print()
     groups = {"model": summary.models, "language": summary.languages, "day": summary.days}
@@ -203,6 +227,43 @@ def _work(tokens: Tokens) -> Table:
         table.add_row("generated", f"{tokens.generated_median:,g}")
     table.add_row("reused of all prompts", _share(tokens.reused, tokens.reused + tokens.prefilled))
     table.add_row("drafts accepted", _share(tokens.accepted, tokens.drafted))
+    return table
+
+
+def _acceptance(reception: Reception) -> Table:
+    headings = ("shown", "accepted", "in part", "characters accepted", "on screen")
+    table = _table("suggestions", *headings)
+    rows = [("all", reception.all)]
+    if reception.invoked.shown:
+        rows.append(("  asked for by hand", reception.invoked))
+    rows += [(f"  in {name}", each) for name, each in reception.languages.items()]
+    rows += [(f"  by {name}", each) for name, each in reception.models.items()]
+    for name, each in rows:
+        table.add_row(name, f"{each.shown:,}", *_taken(each))
+    if unconfirmed := reception.all.shown - reception.all.confirmed:
+        table.add_row("  not confirmed", f"{unconfirmed:,}")
+    return table
+
+
+def _taken(figures: Acceptance) -> tuple[str, ...]:
+    median_ms = figures.shown_median_ms
+    return (
+        _share(figures.accepted, figures.shown),
+        _share(figures.partly, figures.shown),
+        f"{figures.accepted_characters:,}",
+        "" if median_ms is None else f"{median_ms / 1000:.1f} s",
+    )
+
+
+def _calibration(ranges: tuple[Calibration, ...]) -> Table:
+    table = _table("how sure", "shown", "on average", "taken")
+    for each in ranges:
+        table.add_row(
+            f"{100 * each.low:.0f} to {100 * each.high:.0f} %",
+            f"{each.shown:,}",
+            f"{100 * each.promised:.0f} %",
+            _share(each.accepted, each.shown),
+        )
     return table
 
 
@@ -255,5 +316,8 @@ def _ms(value_ms: float) -> str:
     return f"{value_ms:.1f} ms" if value_ms < 10 else f"{value_ms:,.0f} ms"
 
 
-def _as_json(summary: Summary, path: Path, *, is_on: bool) -> dict[str, object]:
-    return {"path": str(path), "recording": is_on, **asdict(summary)}
+def _as_json(
+    summary: Summary, reception: Reception, path: Path, *, is_on: bool
+) -> dict[str, object]:
+    figures = {**asdict(summary), "suggestions": asdict(reception)}
+    return {"path": str(path), "recording": is_on, **figures}

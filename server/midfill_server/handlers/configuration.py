@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from midfill_server.handlers import engine_loading
-from midfill_server.settings import Problem, engine_options, parse
+from midfill_server.handlers import engine_loading, menu_registration
+from midfill_server.settings import Problem, parse
 
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
@@ -35,6 +35,7 @@ def did_change(ls: MidfillServer, params: types.DidChangeConfigurationParams) ->
     if isinstance(pushed, Mapping):
         apply(ls, cast("Mapping[str, object]", pushed).get(SECTION))
         _reopen_if_needed(ls)
+        ls.spawn(menu_registration.follow_settings(ls))
 
 
 async def pull(ls: MidfillServer) -> None:
@@ -75,9 +76,11 @@ def apply(ls: MidfillServer, section: object) -> None:
     if not isinstance(section, Mapping):
         section = {}
     data = cast("Mapping[str, object]", section)
-    before = ls.settings.completion
+    before = ls.settings
     ls.settings, problems = parse(data, ls.base_settings)
-    if ls.settings.completion != before:
+    if ls.settings.model != before.model:
+        ls.chosen_model = None
+    if ls.settings.completion != before.completion:
         # What was cut and judged by the settings before is no answer now.
         ls.completer.start_over()
     report(ls, problems)
@@ -95,6 +98,7 @@ def report(ls: MidfillServer, problems: Sequence[Problem]) -> None:
 async def _refresh(ls: MidfillServer) -> None:
     await pull(ls)
     _reopen_if_needed(ls)
+    await menu_registration.follow_settings(ls)
 
 
 def _reopen_if_needed(ls: MidfillServer) -> None:
@@ -102,7 +106,7 @@ def _reopen_if_needed(ls: MidfillServer) -> None:
     if ls.startup is not None:
         ls.open_project()
     # Before the first opening there is nothing to do: it takes the settings as they are then.
-    if ls.opened_with is not None and ls.opened_with != engine_options(ls.settings):
+    if ls.opened_with is not None and ls.opened_with != engine_loading.wanted(ls):
         engine_loading.begin(ls)
 
 

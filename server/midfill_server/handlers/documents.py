@@ -56,6 +56,7 @@ def did_close(ls: MidfillServer, params: types.DidCloseTextDocumentParams) -> No
     ls.documents.close(params.text_document.uri)
     ls.project.closed(params.text_document.uri)
     ls.completer.forget(params.text_document.uri)
+    ls.offers.leave(params.text_document.uri)
 
 
 def did_change_folders(ls: MidfillServer, params: types.DidChangeWorkspaceFoldersParams) -> None:

@@ -16,7 +16,7 @@ from midfill_server.alternatives import BUDGET_S
 from midfill_server.context.visible import path_of
 from midfill_server.convert import to_offset, to_range
 from midfill_server.document import Snapshot
-from midfill_server.handlers import lifecycle
+from midfill_server.handlers import feedback, lifecycle
 from midfill_server.judgement.places import refusal
 from midfill_server.pipeline import Completion, Query
 from midfill_server.postprocess import Length
@@ -62,13 +62,14 @@ class _Request:
 
 
 async def inline_completion(
-    ls: MidfillServer, params: types.InlineCompletionParams
+    ls: MidfillServer, params: types.InlineCompletionParams, *, asker: str = ""
 ) -> types.InlineCompletionList | None:
     """Complete at the cursor. The answer is whole for every client, streamed to or not.
 
     A cancel by the client is answered with -32800, by pygls. A request that a newer one has
     replaced is answered with null: several clients show any error to the user, and to none does
-    null mean that the ghost text on the screen is wrong.
+    null mean that the ghost text on the screen is wrong. ``asker`` is which part of the client
+    asks, where several do.
     """
     request = _request(ls, params)
     if request is None:
@@ -80,12 +81,13 @@ async def inline_completion(
             query = _query(ls, request)
             if reason := refused(ls, query):
                 _log.info("request %s: nothing is suggested: %s", request_id, reason)
-                return types.InlineCompletionList(items=[])
+                return _answer(ls, request, None)
             completion = await ls.completer.complete(
                 query,
                 _on_text(ls, request),
                 # Who asks for texts to choose from waits for whole ones.
                 line_first=settings.line_first and not query.invoked,
+                asker=asker,
             )
         _send_stats(ls, request, completion)
         ls.record(_record(request, completion))
@@ -103,7 +105,7 @@ async def inline_completion(
         kind = f"complete:{type(error).__name__}"
         ls.tell_once(kind, f"midfill: {error}", types.MessageType.Warning)
         return types.InlineCompletionList(items=[])
-    return _answer(ls, request, (completion.text, *others))
+    return _answer(ls, request, completion, others)
 
 
 async def _others(ls: MidfillServer, query: Query, completion: Completion) -> tuple[str, ...]:
@@ -158,9 +160,8 @@ def _query(ls: MidfillServer, request: _Request) -> Query:
     text, start, selected = request.snapshot.text, request.start, request.selected
     if selected or start != request.end:
         text = text[:start] + selected + text[request.end :]
-    automatic = types.InlineCompletionTriggerKind.Automatic
     pause_s = ls.apply_profile().pause_s
-    typing = request.params.context.trigger_kind is automatic
+    invoked = _is_invoked(request)
     settings = ls.settings.completion
     return Query(
         uri=request.snapshot.uri,
@@ -169,25 +170,42 @@ def _query(ls: MidfillServer, request: _Request) -> Query:
         language_id=request.snapshot.language_id,
         length=Length(settings.length),
         eagerness=settings.eagerness,
-        invoked=not typing,
+        invoked=invoked,
         max_tokens=settings.max_tokens,
-        patient=typing,
-        pause_s=pause_s if typing else 0.0,
+        patient=not invoked,
+        pause_s=0.0 if invoked else pause_s,
         request_id=str(ls.protocol.msg_id),
     )
 
 
+def _is_invoked(request: _Request) -> bool:
+    automatic = types.InlineCompletionTriggerKind.Automatic
+    return request.params.context.trigger_kind is not automatic
+
+
 def _answer(
-    ls: MidfillServer, request: _Request, texts: tuple[str, ...]
+    ls: MidfillServer,
+    request: _Request,
+    completion: Completion | None,
+    others: tuple[str, ...] = (),
 ) -> types.InlineCompletionList:
+    """Return what is offered now: nothing for ``None``."""
+    texts = (completion.text, *others) if completion else ()
+    texts = [_insertable(ls, request.selected + text) for text in texts if text]
+    commands = feedback.offered(
+        ls,
+        request.snapshot,
+        request.start,
+        texts,
+        completion=completion,
+        invoked=_is_invoked(request),
+        at_s=request.arrived_s,
+    )
     place = to_range(request.snapshot, request.start, request.end, ls.encoding)
     return types.InlineCompletionList(
         items=[
-            types.InlineCompletionItem(
-                insert_text=_insertable(ls, request.selected + text), range=place
-            )
-            for text in texts
-            if text
+            types.InlineCompletionItem(insert_text=text, range=place, command=command)
+            for text, command in zip(texts, commands, strict=True)
         ]
     )
 

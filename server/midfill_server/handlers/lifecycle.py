@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from lsprotocol import types
 
-from midfill_server.handlers import configuration, engine_loading
+from midfill_server.handlers import configuration, engine_loading, menu_registration
 from midfill_server.process import process_exists
 from midfill_server.settings import parse
 
@@ -25,6 +25,7 @@ _WATCH_INTERVAL_S = 2.0
 
 def initialize(ls: MidfillServer, params: types.InitializeParams) -> None:
     """Take the initialization options; nothing may be sent to the client yet."""
+    ls.greeted = True
     if params.client_info is not None:
         ls.client_name = params.client_info.name
     options: object = params.initialization_options
@@ -33,6 +34,7 @@ def initialize(ls: MidfillServer, params: types.InitializeParams) -> None:
         ls.base_settings, problems = parse(data, ls.base_settings)
         ls.settings = ls.base_settings
         ls.problems.extend(problems)
+    menu_registration.advertise(ls)
 
 
 def initialized(ls: MidfillServer, params: types.InitializedParams) -> None:
@@ -69,6 +71,7 @@ async def _start(ls: MidfillServer) -> None:
     engine_loading.begin(ls)
     # Completions wait for this task, and they need not wait for the client's answer to that.
     ls.spawn(configuration.register(ls))
+    ls.spawn(menu_registration.follow_settings(ls))
 
 
 async def _watch_client(ls: MidfillServer, pid: int) -> None:

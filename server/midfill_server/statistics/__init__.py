@@ -1,6 +1,7 @@
-"""How fast completions were and where they came from, kept on this machine only.
+"""How fast completions were and what became of them, kept on this machine only.
 
-Owns: what is recorded of a completion, the file it is kept in, and what the figures say.
+Owns: what is recorded of a completion (what it cost) and of a suggestion (what somebody made of
+it), the file that is kept in, and what the figures say.
 Must never know: code text, file names, LSP types, engines, the network.
 
 For the server: one recorder per process,
@@ -15,18 +16,31 @@ For the server: one recorder per process,
 minute or so, and needs no timer while ``pending`` is 0. Nothing of it raises for a bad disk.
 """
 
+from midfill_server.statistics.acceptance import (
+    Acceptance,
+    Calibration,
+    Reception,
+    summarise_feedback,
+)
+from midfill_server.statistics.feedback import Feedback
 from midfill_server.statistics.record import Record
-from midfill_server.statistics.store import Recorder, clear_records, read_records
+from midfill_server.statistics.store import Recorder, clear_records, read_feedback, read_records
 from midfill_server.statistics.summary import Figures, Percentiles, Summary, Tokens, summarise
 
 __all__ = [
+    "Acceptance",
+    "Calibration",
+    "Feedback",
     "Figures",
     "Percentiles",
+    "Reception",
     "Record",
     "Recorder",
     "Summary",
     "Tokens",
     "clear_records",
+    "read_feedback",
     "read_records",
     "summarise",
+    "summarise_feedback",
 ]
