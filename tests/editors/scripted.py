@@ -1,0 +1,58 @@
+"""What a test has in hand of ``scripted_midfill``: its settings, its calls, its process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import psutil
+
+from tests.editors.vscode import Json, until
+
+__all__ = ["Scripted"]
+
+
+class Scripted:
+    """Servers that follow a script and tell what they do in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def settings(self, how: str = "works") -> dict[str, Json]:
+        """Return the editor's settings with which such a server is started."""
+        module = ["-m", "tests.editors.scripted_midfill"]
+        return {
+            "midfill.server.path": sys.executable,
+            "midfill.server.args": [*module, "--folder", str(self.folder), "--open", how],
+            # All that the script says is to be seen.
+            "midfill.completion.eagerness": "always",
+            "midfill.completion.length": "block",
+        }
+
+    def calls(self) -> list[str]:
+        """Return the text before the cursor of each call of the engine so far."""
+        path = self.folder / "calls"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [str(json.loads(line)) for line in lines]
+
+    def pid(self) -> int | None:
+        """Return the process that serves, if one has begun to."""
+        path = self.folder / "pid"
+        written = path.read_text(encoding="utf-8") if path.exists() else ""
+        return int(written) if written else None
+
+    def kill(self) -> None:
+        """End the server as a crash does; returns when another one serves."""
+        pid = self.pid()
+        assert pid is not None
+        psutil.Process(pid).kill()
+        until(lambda: self.pid() not in (None, pid), "another server")
+
+    def close_gate(self) -> None:
+        """Let what passes the gate stop after its first line."""
+        (self.folder / "open").unlink(missing_ok=True)
+
+    def open_gate(self) -> None:
+        """Let it go on."""
+        (self.folder / "open").touch()
