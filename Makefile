@@ -19,9 +19,12 @@ else
 BIN := $(VENV)/bin
 endif
 
+# Node, and the npm that belongs to it, come with the environment.
+WITH_NODE = PATH="$(abspath $(BIN)):$$PATH" npm_config_update_notifier=false
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-reference lint format model bench bench-keystrokes \
-	bench-quality bench-raw bench-gpu clean
+.PHONY: help demo test test-fast test-reference test-editors lint lint-editors format model vsix \
+	bench bench-keystrokes bench-quality bench-raw bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,24 +34,39 @@ demo: $(VENV)/.run ## Complete real code at real cursors through the language se
 	$(BIN)/python -m benchmarks.demo $(DEMO)
 
 test: $(VENV)/.dev model ## Run all tests, with the real small model
-	$(BIN)/python -m pytest -n 2 -m "not e2e" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not e2e and not editors" $(ARGS)
 	@# One after the other: each worker would load a model of its own.
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 test-fast: $(VENV)/.dev ## Run the tests that need no model and no large library (1.5 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 -m "not e2e and not slow" $(addprefix --ignore=,$(LARGE_TESTS)) $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not e2e and not editors and not slow" $(addprefix --ignore=,$(LARGE_TESTS)) $(ARGS)
 
 test-reference: $(VENV)/.reference ## Test what needs PyTorch, llama.cpp or optimum: tiny models against transformers
 	$(BIN)/python -m pytest -n 2 $(REFERENCE_TESTS) $(ARGS)
+
+test-editors: $(VENV)/.editors model ## Drive VS Code and Neovim as a user does, with the real small model
+	$(BIN)/python -m tests.editors.setup
+	$(BIN)/python -m pytest tests/editors $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+lint-editors: editors/vscode/node_modules/.package-lock.json editors/neovim/lint/node_modules/.package-lock.json ## Check the sources of the VS Code extension and of the Neovim plugin
+	cd editors/vscode && $(WITH_NODE) npm run lint && $(WITH_NODE) npm test
+	$(WITH_NODE) node editors/neovim/lint/format.mjs --check
+	@command -v luacheck > /dev/null || $(BIN)/python -m tests.editors.setup luacheck
+	cd editors/neovim && luacheck --quiet .
+
 format: $(VENV)/.dev ## Rewrite the sources in the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+vsix: editors/vscode/node_modules/.package-lock.json ## Package the VS Code extension: editors/vscode/dist/midfill-VERSION.vsix
+	rm -f editors/vscode/server/*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir editors/vscode/server .
+	cd editors/vscode && $(WITH_NODE) npm run package
 
 model: $(VENV)/.run
 	@$(BIN)/midfill models pull $(TEST_MODEL)
@@ -77,7 +95,8 @@ bench-gpu: $(VENV)/.reference ## Measure a CUDA GPU with weights in Code Llama's
 	$(BIN)/python -m benchmarks.gpu --json benchmarks/results/gpu.json $(ARGS)
 
 clean: ## Delete the environment and what tools left (models stay)
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist \
+		editors/*/node_modules editors/neovim/lint/node_modules editors/vscode/dist
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; found none. PYTHON=/path/to/python make …"; exit 1; }
@@ -96,6 +115,20 @@ $(VENV)/.run: $(VENV)/.python pyproject.toml
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --editable ".[cpu,websocket]" --group test --group lint
+	@touch $@
+
+$(VENV)/.editors: $(VENV)/.dev
+	@echo "Installing Neovim, Node and what drives them"
+	@$(BIN)/python -m pip install --quiet --group editors
+	@touch $@
+
+editors/vscode/node_modules/.package-lock.json: $(VENV)/.editors editors/vscode/package-lock.json
+	@echo "Installing what the VS Code extension is built with"
+	cd editors/vscode && $(WITH_NODE) npm ci --no-audit --no-fund
+	@touch $@
+
+editors/neovim/lint/node_modules/.package-lock.json: $(VENV)/.editors editors/neovim/lint/package-lock.json
+	cd editors/neovim/lint && $(WITH_NODE) npm ci --no-audit --no-fund
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

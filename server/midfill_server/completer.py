@@ -83,12 +83,12 @@ class Completer:
     async def complete(
         self,
         query: Query,
-        on_text: Callable[[str], None],
+        on_line: Callable[[Completion], None],
         *,
         line_first: bool = False,
         asker: str = "",
     ) -> Completion:
-        """Answer ``query``; ``on_text`` gets the first line, while the rest is being generated.
+        """Answer ``query``; ``on_line`` gets the first line, while the rest is being generated.
 
         ``line_first``: that line is an answer, and the rest goes on being generated. Raises
         ``SupersededError`` as soon as a newer request of the same ``asker`` comes for the
@@ -107,7 +107,7 @@ class Completer:
         while True:
             if generation is None:
                 generation, source = self._begin(query), Source.MODEL
-            answer = await self._follow(generation, query, ticket, on_text, line_first)
+            answer = await self._follow(generation, query, ticket, on_line, line_first)
             # A text that nobody asked for by hand may be kept back; who does so is shown one.
             kept_back = answer is not None and answer.withheld and query.invoked
             if answer is not None and not kept_back:
@@ -271,7 +271,7 @@ class Completer:
         generation: Generation,
         query: Query,
         ticket: Ticket,
-        on_text: Callable[[str], None],
+        on_line: Callable[[Completion], None],
         line_first: bool,
     ) -> Completion | None:
         """Wait for what the generation says at the cursor; ``None``: it disagrees, or is lost."""
@@ -304,7 +304,7 @@ class Completer:
                     return line_answer(suggestion, rest)
                 if rest != said and rest.startswith(said):
                     said = rest
-                    on_text(rest)
+                    on_line(line_answer(suggestion, rest))
                 await generation.changed.wait()
         finally:
             generation.followers -= 1

@@ -214,7 +214,8 @@ class Settings:
     )
     statistics: bool = setting(
         True,
-        "Keep latency figures for `midfill stats` on this machine; no code, no file names.",
+        "Keep how fast suggestions were, and what became of them, for `midfill stats` on this "
+        "machine; no code, no file names.",
     )
     engine: EngineSettings = field(default_factory=EngineSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)

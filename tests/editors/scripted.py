@@ -42,11 +42,16 @@ class Scripted:
         written = path.read_text(encoding="utf-8") if path.exists() else ""
         return int(written) if written else None
 
-    def kill(self) -> None:
-        """End the server as a crash does; returns when another one serves."""
+    def end(self) -> int:
+        """End the server as a crash does; returns what process it was."""
         pid = self.pid()
         assert pid is not None
         psutil.Process(pid).kill()
+        return pid
+
+    def kill(self) -> None:
+        """End the server as a crash does; returns when another one serves."""
+        pid = self.end()
         until(lambda: self.pid() not in (None, pid), "another server")
 
     def close_gate(self) -> None:

@@ -115,7 +115,9 @@ class Desk:
         """Ask at the mark; what is shown while it grows goes to ``shown``."""
         asked = replace(query(marked, uri), invoked=invoked)
         return asyncio.get_running_loop().create_task(
-            self.completer.complete(asked, self.shown.append, line_first=line_first)
+            self.completer.complete(
+                asked, lambda line: self.shown.append(line.text), line_first=line_first
+            )
         )
 
     async def begun(self, marked: str, uri: str = "a", **more: bool) -> asyncio.Task[Completion]:

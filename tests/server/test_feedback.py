@@ -24,6 +24,7 @@ URI = "file:///project/a.txt"
 ACCEPT = "midfill.didAccept"
 SHOWN = "textDocument/didShowCompletion"
 PARTLY = "textDocument/didPartiallyAcceptCompletion"
+PROGRESS = "midfill/inlineCompletionProgress"
 
 
 class Editor:
@@ -97,6 +98,32 @@ def test_a_suggestion_typed_along_and_accepted_is_one(start: StartServer, tmp_pa
     assert 0.7 < kept.sureness <= 1
     assert kept.shown_ms is not None
     assert len(read_records(kept_in(tmp_path))) == 4
+
+
+def test_a_line_that_is_accepted_before_the_rest_is_there_counts(
+    start: StartServer, tmp_path: Path
+) -> None:
+    editor = Editor(start, tmp_path, streaming=True).open("", head="#slow")
+    reply = editor.client.complete(URI, 1, 0)
+    line = editor.client.wait_for(PROGRESS)
+    item = {"insertText": line["text"], "command": line["command"]}
+    editor.client.notify(SHOWN, {"item": item})
+    editor.accept(item)
+    editor.client.cancel(reply)
+    (kept,) = editor.end()
+    assert (kept.model_id, kept.confirmed, kept.accepted) == ("scripted", True, True)
+    assert kept.accepted_characters == len("word one")
+
+
+def test_the_whole_goes_by_the_name_of_its_first_line(start: StartServer, tmp_path: Path) -> None:
+    editor = Editor(start, tmp_path, streaming=True).open("def f():\n    pass", head="#text")
+    whole = editor.item()
+    (line,) = editor.client.params_of(PROGRESS)
+    assert line["text"] == "def f():"
+    assert line["command"] == whole["command"]
+    editor.accept(whole)
+    (kept,) = editor.end()
+    assert (kept.accepted, kept.lines) == (True, 2)
 
 
 def test_words_are_counted_in_utf_16(start: StartServer, tmp_path: Path) -> None:

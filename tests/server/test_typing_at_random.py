@@ -73,12 +73,12 @@ class Writer:
     def ask(self) -> asyncio.Task[Completion]:
         shown: list[str] = [""]
 
-        def on_text(text: str) -> None:
-            assert text.startswith(shown[-1])
-            shown.append(text)
+        def on_line(line: Completion) -> None:
+            assert line.text.startswith(shown[-1])
+            shown.append(line.text)
 
         query = Query(uri="a", text=self.text, cursor=self.cursor)
-        return asyncio.ensure_future(self.desk.completer.complete(query, on_text))
+        return asyncio.ensure_future(self.desk.completer.complete(query, on_line))
 
     async def look(self) -> None:
         """Ask, and see that the answer is one that the model has given for this place."""

@@ -84,7 +84,7 @@ async def inline_completion(
                 return _answer(ls, request, None)
             completion = await ls.completer.complete(
                 query,
-                _on_text(ls, request),
+                _on_line(ls, request),
                 # Who asks for texts to choose from waits for whole ones.
                 line_first=settings.line_first and not query.invoked,
                 asker=asker,
@@ -192,15 +192,7 @@ def _answer(
     """Return what is offered now: nothing for ``None``."""
     texts = (completion.text, *others) if completion else ()
     texts = [_insertable(ls, request.selected + text) for text in texts if text]
-    commands = feedback.offered(
-        ls,
-        request.snapshot,
-        request.start,
-        texts,
-        completion=completion,
-        invoked=_is_invoked(request),
-        at_s=request.arrived_s,
-    )
+    commands = _offered(ls, request, texts, completion)
     place = to_range(request.snapshot, request.start, request.end, ls.encoding)
     return types.InlineCompletionList(
         items=[
@@ -216,20 +208,36 @@ def _insertable(ls: MidfillServer, text: str) -> str:
     return text.replace("\r\n", "\n") if ls.client_name == _NEOVIM else text
 
 
-def _on_text(ls: MidfillServer, request: _Request) -> Callable[[str], None]:
-    """Return what takes the growing text: notes when it began, and sends it to who wants it."""
+def _on_line(ls: MidfillServer, request: _Request) -> Callable[[Completion], None]:
+    """Return what takes the first line: notes when it came, and sends it to who wants it."""
     token = _token(ls, request.params)
     streaming = ls.settings.streaming
 
-    def take(text: str) -> None:
+    def take(line: Completion) -> None:
         if request.first_s is None:
             request.first_s = time.perf_counter()
         if streaming:
+            text = _insertable(ls, request.selected + line.text)
+            # It may be accepted before the rest is there. The whole will be the same offer, grown.
+            (command,) = _offered(ls, request, [text], line)
             subject = _subject(token, request)
-            said = _insertable(ls, request.selected + text)
-            ls.protocol.notify(PROGRESS_METHOD, {**subject, "text": said})
+            ls.protocol.notify(PROGRESS_METHOD, {**subject, "text": text, "command": command})
 
     return take
+
+
+def _offered(
+    ls: MidfillServer, request: _Request, texts: list[str], completion: Completion | None
+) -> list[types.Command]:
+    return feedback.offered(
+        ls,
+        request.snapshot,
+        request.start,
+        texts,
+        completion=completion,
+        invoked=_is_invoked(request),
+        at_s=request.arrived_s,
+    )
 
 
 def _record(request: _Request, completion: Completion) -> Record:
