@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ __all__ = [
     "neovim_environment",
     "neovim_program",
     "scripted_command",
+    "stopped",
 ]
 
 PLUGIN = Path(__file__).parents[2] / "editors" / "neovim"
@@ -107,6 +109,17 @@ def scripted_command(folder: Path, how: str = "works") -> list[str]:
 def lua_list(words: Sequence[str]) -> str:
     """Return a list of strings as Lua writes it."""
     return "{ " + ", ".join(json.dumps(word) for word in words) + " }"
+
+
+@contextmanager
+def stopped(process: int | None) -> Generator[None]:
+    """Let a server say nothing for a while."""
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
 
 
 class Neovim:

@@ -42,6 +42,19 @@ def test_tab_accepts_all(vim: Neovim) -> None:
     vim.until(lambda: vim.asked(EXECUTE) == ["pending", "complete"], "the server told of it")
 
 
+def test_what_is_accepted_while_it_grows_is_told(tmp_path: Path) -> None:
+    # Who asks by hand is not answered with the first line: it is only told of.
+    options = f"{{ auto_trigger = false, cmd = {lua_list(scripted_command(tmp_path))} }}"
+    with Neovim(tmp_path, options) as vim:
+        vim.insert("#gate\n" + says("one\n  two") + "<|>")
+        vim.keys("<M-Bslash>")
+        vim.wait_for_ghost("one")
+        assert vim.asked(COMPLETE) == ["pending"]
+        vim.keys("<Tab>")
+        vim.check("#gate\n" + says("one\n  two") + "one<|>")
+        vim.until(lambda: vim.asked(EXECUTE) == ["pending", "complete"], "the server told of it")
+
+
 def test_lines_are_inserted_as_they_are(vim: Neovim) -> None:
     # Neither indentation by itself nor a width of the text changes them.
     vim.nvim.command("set autoindent smartindent textwidth=8 formatoptions+=t")
@@ -99,6 +112,20 @@ def test_a_key_that_comes_before_the_text_is_looked_at_is_not_lost(vim: Neovim) 
     # Both keys are there at once, so nobody is told of the first one in between.
     check(vim, "<|>", "one", "x<Tab>", "x\t<|>")
     check(vim, "<|>", "one", "o<Tab>", "one<|>")
+
+
+def test_a_mapping_by_an_expression_accepts(vim: Neovim) -> None:
+    vim.lua("""
+        vim.keymap.set('i', '<F2>', function()
+          return require('midfill').accept() and '' or 'nothing'
+        end, { expr = true })
+    """)
+    check(vim, "x<|>", "one", "<F2>", "xone<|>")
+    vim.keys("<Esc>")
+    vim.lua("require('midfill').pause()")
+    vim.keys("A<F2>")
+    vim.check(says("one") + "xonenothing<|>")
+    vim.lua("require('midfill').resume()")
 
 
 def test_one_undo_takes_back_one_accepted_text(vim: Neovim) -> None:

@@ -68,6 +68,7 @@ def test_nothing_is_loaded_before_it_is_used(tmp_path: Path) -> None:
         assert not vim.lua(loaded)
         vim.nvim.command("Midfill status")
         assert vim.lua(loaded)
+        assert "setup() did not run" in vim.said[-1]
 
 
 @pytest.mark.parametrize(

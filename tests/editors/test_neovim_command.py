@@ -54,6 +54,8 @@ def editor(shared: Neovim) -> Iterator[Neovim]:
     """An editor that shows a new file, nothing paused, all settings as by default."""
     shared.nvim.command("silent! only!")
     shared.open('#text "one two"\nx = <|>')
+    # A test that chose another model left one behind that is loaded.
+    shared.until(lambda: state(shared) == "ready", "a server that is ready")
     yield shared
     shared.lua("require('midfill').resume()")
 
@@ -101,7 +103,11 @@ def test_arguments_are_completed(editor: Neovim, line: str, values: list[str]) -
 
 
 def test_models_are_completed_as_the_server_knows_them(editor: Neovim) -> None:
-    assert {"auto", "qwen2.5-coder-0.5b"} <= set(completions(editor, "Midfill model "))
+    # Who completes does not wait long for a server that was never asked before.
+    editor.until(
+        lambda: {"auto", "qwen2.5-coder-0.5b"} <= set(completions(editor, "Midfill model ")),
+        "names of models",
+    )
     assert completions(editor, "Midfill download qwen2.5-coder-0") == ["qwen2.5-coder-0.5b"]
 
 
@@ -158,17 +164,19 @@ def test_alternatives(editor: Neovim) -> None:
     editor.wait_for_ghost("alpha(one)")
 
 
-def test_eagerness_holds_at_once(editor: Neovim) -> None:
+def test_eagerness_holds_without_a_restart(editor: Neovim) -> None:
+    def suggested() -> str:
+        editor.insert("#doubt <|>")
+        editor.until(
+            lambda: "complete" in editor.asked("textDocument/inlineCompletion"), "an answer"
+        )
+        return editor.ghost
+
+    # The server asks for its settings before they hold.
     run(editor, "Midfill eagerness always")
-    editor.insert("#doubt <|>")
-    editor.wait_for_ghost("perhaps(1)")
-    editor.keys("<Esc>")
+    editor.until(lambda: suggested() == "perhaps(1)", "a text")
     run(editor, "Midfill eagerness quiet")
-    editor.insert("#doubt again <|>")
-    editor.until(
-        lambda: "complete" in editor.asked("textDocument/inlineCompletion"), "an empty answer"
-    )
-    assert editor.ghost == ""
+    editor.until(lambda: suggested() == "", "an empty answer")
     editor.keys("<Esc>")
     run(editor, "Midfill eagerness balanced")
     assert settings(editor)["completion"] == {"eagerness": "balanced"}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.editors.neovim import Neovim, lua_list, scripted_command
+from tests.editors.neovim import Neovim, lua_list, scripted_command, stopped
 from tests.editors.scripted import Scripted
 
 COMPLETE = "textDocument/inlineCompletion"
@@ -26,18 +23,6 @@ def vim(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     options = f"{{ cmd = {lua_list(scripted_command(server.folder))} }}"
     with Neovim(tmp_path_factory.mktemp("vim"), options) as vim:
         yield vim
-
-
-@contextmanager
-def stopped(server: Scripted) -> Iterator[None]:
-    """Let the server say nothing for a while."""
-    pid = server.pid()
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def says(text: str) -> str:
@@ -85,7 +70,7 @@ def test_typing_along_shortens_the_text_at_once_and_tells_the_server(
 ) -> None:
     vim.insert(says("alpha(beta)") + "<|>")
     vim.wait_for_ghost("alpha(beta)")
-    with stopped(server):
+    with stopped(server.pid()):
         vim.type("alp")
         assert vim.ghost == "ha(beta)"
         assert vim.asked(COMPLETE)[-1] == "pending"
@@ -101,7 +86,7 @@ def test_what_a_plugin_closes_behind_the_cursor_is_no_new_text(
     vim.insert(says("f(x)") + "<|>")
     vim.wait_for_ghost("f(x)")
     vim.nvim.command("inoremap ( ()<Left>")
-    with stopped(server):
+    with stopped(server.pid()):
         vim.type("f(")
         assert vim.ghost == "x"
         vim.keys("<Tab>")
@@ -132,6 +117,17 @@ def test_text_grows_while_it_is_written(vim: Neovim, server: Scripted) -> None:
     server.open_gate()
     vim.wait_for_ghost("ne\n  two\n  three")
     assert len(with_first_line) == len(vim.marks) == 1
+
+
+def test_a_text_that_grew_is_not_told_again(vim: Neovim, server: Scripted) -> None:
+    server.close_gate()
+    vim.insert("#gate\n" + says("one\n  two") + "<|>")
+    vim.wait_for_ghost("one")
+    vim.type("o")
+    assert vim.ghost == "ne"
+    server.open_gate()
+    vim.wait_for_ghost("ne\n  two")
+    assert len(vim.sent("textDocument/didShowCompletion")) == 1
 
 
 def test_what_is_shown_is_told_once(vim: Neovim) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.editors.neovim import Neovim, neovim_program, scripted_command
+from tests.editors.neovim import Neovim, neovim_program, scripted_command, stopped
+from tests.editors.scripted import Scripted
 
 pytestmark = [
     pytest.mark.editors,
@@ -148,11 +149,12 @@ def test_a_pause_is_kept_and_asking_by_hand_works(editor: Neovim) -> None:
 
 
 def test_a_newer_request_gives_the_older_up(editor: Neovim) -> None:
-    # The engine waits at its gate, which nobody opens.
-    editor.insert('#gate\n#text "one\\n  two"\nx = <|>')
-    editor.until(lambda: "pending" in kinds(editor), "a request")
-    editor.keys("x")
-    editor.until(lambda: "cancel" in kinds(editor), "that the first request is given up")
+    editor.open('#text "one two"\nx = <|>')
+    with stopped(Scripted(editor.folder).pid()):
+        editor.keys("i")
+        editor.until(lambda: "pending" in kinds(editor), "a request")
+        editor.keys("x")
+        editor.until(lambda: "cancel" in kinds(editor), "that the first request is given up")
 
 
 def test_the_plugin_draws_itself_where_it_is_told_to(

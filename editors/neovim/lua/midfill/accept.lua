@@ -36,8 +36,9 @@ local function part_undo()
   vim.go.undolevels = vim.go.undolevels
 end
 
+--- Inserts text at the cursor, as one step of undo.
 ---@param text string
-local function insert(text)
+function M.insert(text)
   local row, column = unpack(vim.api.nvim_win_get_cursor(0))
   local lines = vim.split(text, '\n', { plain = true })
   part_undo()
@@ -47,16 +48,26 @@ local function insert(text)
   part_undo()
 end
 
----@param item table
----@param bufnr integer
-local function tell_accepted(item, bufnr)
-  if item.command == nil then
-    return
-  end
+---@param command lsp.Command
+local function tell_accepted(command)
   client.request('workspace/executeCommand', {
-    command = item.command.command,
-    arguments = item.command.arguments,
-  }, function() end, bufnr)
+    command = command.command,
+    arguments = command.arguments,
+  }, function() end, vim.api.nvim_get_current_buf())
+end
+
+--- Tells the server how much of an item was inserted.
+---@param item midfill.Item
+---@param length integer? how many bytes of its text stand there now; nil: all is there
+function M.tell(item, length)
+  if length then
+    client.notify('textDocument/didPartiallyAcceptCompletion', {
+      item = item,
+      acceptedLength = position.utf16_length(item.insertText:sub(1, length)),
+    })
+  elseif item.command then
+    tell_accepted(item.command)
+  end
 end
 
 --- Inserts what `shorten` leaves of the text that is shown; false: nothing is shown.
@@ -64,23 +75,21 @@ end
 ---@return boolean
 function M.accept(shorten)
   local rest, typed, item = suggestion.pending()
-  if rest == nil or not suggestion.is_visible() then
+  if rest == nil or item == nil or not suggestion.is_visible() then
     return false
   end
   local part = shorten(rest)
-  insert(part)
-  suggestion.accepted()
-  if item == nil then
+  local ok, problem = pcall(M.insert, part)
+  if not ok then
+    -- While an `expr` mapping is evaluated, no text may be changed.
+    assert(problem and problem:find('E565:', 1, true), problem)
+    vim.schedule(function()
+      M.accept(shorten)
+    end)
     return true
   end
-  if part == rest then
-    tell_accepted(item, vim.api.nvim_get_current_buf())
-  else
-    client.notify('textDocument/didPartiallyAcceptCompletion', {
-      item = item,
-      acceptedLength = position.utf16_length(typed .. part),
-    })
-  end
+  suggestion.accepted()
+  M.tell(item, part ~= rest and #typed + #part or nil)
   return true
 end
 

@@ -16,6 +16,8 @@ local MOST_CRASHES = 5
 local SERVED_MS = 60 * 1000
 local FIRST_DELAY_MS = 250
 local SIGTERM = 15
+-- One that hangs would keep its model in memory.
+local MOST_LEAVING_MS = 3000
 
 local IS_NEW = vim.fn.has('nvim-0.11') == 1
 
@@ -103,10 +105,11 @@ function M.notify(method, params)
 end
 
 --- Gives a request up, if it is not answered yet.
+---@param asked integer the client that was asked: one that follows a crash counts from 1 again
 ---@param id integer
-function M.cancel(id)
+function M.cancel(asked, id)
   local client = M.get()
-  if client and client.requests[id] then
+  if client and client.id == asked and client.requests[id] then
     M.call('cancel_request', id)
   end
 end
@@ -286,10 +289,19 @@ end
 function M.stop()
   if waiting then
     waiting:stop()
+    waiting:close()
     waiting = nil
   end
   crashes, told = 0, nil
-  M.call('stop')
+  local client = M.get()
+  if client then
+    M.call('stop')
+    vim.defer_fn(function()
+      if vim.lsp.get_client_by_id(client.id) then
+        vim.lsp.stop_client(client.id, true)
+      end
+    end, MOST_LEAVING_MS)
+  end
   client_id = nil
   status.stopped()
 end

@@ -1,5 +1,6 @@
 --- The command `:Midfill`: its subcommands, what completes them, and clear words where one is wrong.
 local choice = require('midfill.choice')
+local config = require('midfill.config')
 
 local M = {}
 
@@ -11,6 +12,7 @@ local PARTS = { 'word', 'line' }
 ---@field run fun(argument: string?)
 ---@field values? fun(): string[] what its argument may be
 ---@field is_open? boolean whether its argument may be something else, too
+---@field needs_no_setup? boolean
 
 ---@param text string
 ---@param level? integer
@@ -118,7 +120,7 @@ end
 
 local function install()
   require('midfill.install').install(function(problem)
-    if problem == nil then
+    if problem == nil and config.is_set_up() then
       require('midfill.client').restart()
     end
   end)
@@ -145,6 +147,7 @@ M.subcommands = {
         'Checking; measuring the speed takes a while …'
       )
     end,
+    needs_no_setup = true,
   },
   download = {
     about = 'fetch a model, or the one that is missing',
@@ -157,7 +160,11 @@ M.subcommands = {
     run = chooser('completion.eagerness', choice.EAGERNESS),
     values = one_of(choice.EAGERNESS),
   },
-  install = { about = 'install the server from the checkout of this plugin', run = install },
+  install = {
+    about = 'install the server from the checkout of this plugin',
+    run = install,
+    needs_no_setup = true,
+  },
   log = { about = "open the server's log", run = log },
   model = {
     about = 'use another model; without a name, choose from a list',
@@ -185,6 +192,7 @@ M.subcommands = {
     run = function()
       require('midfill.report').show({ 'stats' }, 'Reading …')
     end,
+    needs_no_setup = true,
   },
   status = { about = 'say what the server is doing', run = status },
   toggle = { about = 'pause, or resume', run = api('toggle'), values = one_of(SCOPES) },
@@ -216,6 +224,9 @@ function M.run(words)
   if values and not vim.tbl_contains(values, argument) then
     local allowed = table.concat(values, ', ')
     return fail(('`:Midfill %s %s`: say one of %s'):format(name, argument, allowed))
+  end
+  if not subcommand.needs_no_setup and not config.is_set_up() then
+    return fail('setup() did not run, so nothing is suggested: see `:checkhealth midfill`')
   end
   subcommand.run(argument)
 end

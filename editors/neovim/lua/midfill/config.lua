@@ -214,6 +214,12 @@ function M.read(options)
   return current
 end
 
+--- Whether options were read: else nothing is suggested.
+---@return boolean
+function M.is_set_up()
+  return current ~= DEFAULTS
+end
+
 --- What holds now.
 ---@return midfill.Config
 function M.current()

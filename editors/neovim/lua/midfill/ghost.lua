@@ -1,4 +1,6 @@
 --- Draws a suggestion: virtual text from the cursor on, virtual lines below.
+local position = require('midfill.position')
+
 local M = {}
 
 M.NAMESPACE = vim.api.nvim_create_namespace('midfill')
@@ -65,7 +67,7 @@ function M.show(bufnr, row, column, text)
     M.clear()
   end
   local lines = vim.split(text, '\n', { plain = true })
-  local line = vim.api.nvim_buf_get_lines(bufnr, row, row + 1, false)[1] or ''
+  local line = position.line(bufnr, row)
   local suffix = line:sub(column + 1)
   local at = vim.fn.strdisplaywidth(line:sub(1, column))
   local first, place = without_tabs(lines[1], at), 'inline'

@@ -116,7 +116,7 @@ local function check_client()
 end
 
 local function check_options()
-  if not pcall(vim.api.nvim_get_autocmds, { group = 'midfill' }) then
+  if not require('midfill.config').is_set_up() then
     vim.health.warn('setup() did not run, so nothing is suggested', {
       "Call require('midfill').setup() in your configuration (:help midfill-setup).",
       'If it is there, it raised an error: see :messages.',

@@ -248,6 +248,8 @@ function M.setup(options)
     error('midfill: Neovim 0.10 or newer is needed', 0)
   end
   config.read(options)
+  -- Not every plugin manager reads it in a folder that it was shown this late.
+  vim.cmd.runtime('plugin/midfill.lua')
   ghost.highlight(config.current().highlight)
   local group = vim.api.nvim_create_augroup('midfill', {})
   follow_buffers(group)

@@ -2,6 +2,8 @@
 ---
 --- What it lacks is added where our client's requests pass: they are given up when a newer one
 --- follows, none is made where the user paused, and the server hears what was shown.
+local accept = require('midfill.accept')
+
 local M = {}
 
 local METHOD = 'textDocument/inlineCompletion'
@@ -55,7 +57,7 @@ local function watch(client, may_ask)
     if method ~= METHOD then
       return request(self, method, params, handler, bufnr)
     end
-    bufnr = vim._resolve_bufnr and vim._resolve_bufnr(bufnr) or bufnr
+    bufnr = (bufnr == nil or bufnr == 0) and vim.api.nvim_get_current_buf() or bufnr
     M.give_up(self)
     if seam.is_wanted then
       seam.is_wanted = false
@@ -113,41 +115,34 @@ end
 ---@param item table
 ---@param shorten fun(rest: string): string
 local function insert(item, shorten)
-  local client = vim.lsp.get_client_by_id(item.client_id)
-  local row, column = unpack(vim.api.nvim_win_get_cursor(0))
+  local column = vim.api.nvim_win_get_cursor(0)[2]
   local first = item.range and start_column(item.range) or column
   -- What was typed already, up to the cursor, is the beginning of the text.
   local typed = vim.api.nvim_get_current_line():sub(first + 1, column)
   local text = item.insert_text
-  if client == nil or type(text) ~= 'string' or not vim.startswith(text, typed) then
+  if type(text) ~= 'string' or not vim.startswith(text, typed) then
     return
   end
   local rest = text:sub(#typed + 1)
   local part = shorten(rest)
-  local lines = vim.split(part, '\n', { plain = true })
-  vim.api.nvim_buf_set_text(0, row - 1, column, row - 1, column, lines)
-  local last = #lines == 1 and column + #part or #lines[#lines]
-  vim.api.nvim_win_set_cursor(0, { row + #lines - 1, last })
-  if part == rest then
-    client:exec_cmd(item.command, { bufnr = vim.api.nvim_get_current_buf() })
-    return
+  accept.insert(part)
+  if seams[item.client_id] then
+    local length = part ~= rest and #typed + #part or nil
+    accept.tell({ insertText = text, command = item.command }, length)
+  elseif part == rest and item.command then
+    -- Neovim was told to show what another server suggests, too.
+    vim.lsp.get_client_by_id(item.client_id):exec_cmd(item.command)
   end
-  client:notify('textDocument/didPartiallyAcceptCompletion', {
-    item = { insertText = text, command = item.command },
-    acceptedLength = vim.str_utfindex(typed .. part, 'utf-16'),
-  })
 end
 
---- Accepts what `shorten` leaves of the text, or all of it; false: there is nothing to accept.
----@param shorten? fun(rest: string): string
+--- Accepts what `shorten` leaves of the text; false: there is nothing to accept.
+---@param shorten fun(rest: string): string
 ---@return boolean
 function M.accept(shorten)
   -- Neovim's own way replaces the range of the answer, and with it what was typed since.
   return vim.lsp.inline_completion.get({
     on_accept = function(item)
-      insert(item, shorten or function(rest)
-        return rest
-      end)
+      insert(item, shorten)
     end,
   })
 end

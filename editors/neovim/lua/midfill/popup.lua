@@ -1,16 +1,31 @@
 --- Neovim's popup menu: a suggestion beside it begins with the entry that is selected in it.
+local position = require('midfill.position')
+
 local M = {}
 
 ---@class midfill.Selected
 ---@field text string what the entry inserts
 ---@field column integer where that begins, in bytes
 
----@return { items: { word: string }[], selected: integer }?
-local function info()
+--- Which entry is selected, from 0; -1 if none is; nil without a menu.
+---@return integer?
+local function selected()
   if vim.fn.pumvisible() == 0 then
     return nil
   end
-  return vim.fn.complete_info({ 'items', 'selected' })
+  return vim.fn.complete_info({ 'selected' }).selected
+end
+
+--- The text of the entry that is selected, if one is.
+---@return string?
+local function selected_word()
+  local index = selected()
+  if index == nil or index < 0 then
+    return nil
+  end
+  -- Neovim copies all entries for that, which takes milliseconds where there are thousands.
+  local entry = vim.fn.complete_info({ 'items' }).items[index + 1]
+  return entry and entry.word
 end
 
 --- The entry that is selected and not in the text yet; nil if there is none.
@@ -19,13 +34,11 @@ end
 ---@param column integer of the cursor
 ---@return midfill.Selected?
 function M.selected(bufnr, row, column)
-  local menu = info()
-  local entry = menu and menu.selected >= 0 and menu.items[menu.selected + 1]
-  if not entry then
+  local word = selected_word()
+  if word == nil then
     return nil
   end
-  local line = vim.api.nvim_buf_get_lines(bufnr, row, row + 1, false)[1] or ''
-  local before, word = line:sub(1, column), entry.word
+  local before = position.line(bufnr, row):sub(1, column)
   if vim.endswith(before, word) then
     return nil
   end
@@ -40,16 +53,13 @@ end
 --- Whether the menu is open with nothing selected: then nobody knows what comes next.
 ---@return boolean
 function M.is_undecided()
-  local menu = info()
-  return menu ~= nil and menu.selected < 0
+  return selected() == -1
 end
 
 --- Tells one state of the menu from another.
 ---@return string
 function M.key()
-  local menu = info()
-  local entry = menu and menu.items[menu.selected + 1]
-  return menu and ('%d %s'):format(menu.selected, entry and entry.word or '') or ''
+  return ('%s %s'):format(selected() or '', selected_word() or '')
 end
 
 return M

@@ -14,20 +14,21 @@ local METHOD = 'textDocument/inlineCompletion'
 local INVOKED, AUTOMATIC = 1, 2
 local CLOSERS = '^[%)%]}>"\'`]+$'
 
----@class midfill.Offer
----@field text string
----@field item table? as the server sent it; nil while the text grows
+---@class midfill.Item as the server sends it, and is told of it again
+---@field insertText string
+---@field command lsp.Command? what tells the server that it was accepted
 
 ---@class midfill.Suggestion
 ---@field bufnr integer
 ---@field row integer of the anchor, from 0
 ---@field column integer of the anchor, in bytes
 ---@field suffix string what follows the cursor on its line
----@field offers midfill.Offer[]
+---@field items midfill.Item[]
 ---@field index integer which of them is shown
 
 ---@class midfill.Request
 ---@field id integer?
+---@field client_id integer
 ---@field bufnr integer
 ---@field place string where it was made
 ---@field row integer of the answer's start
@@ -39,7 +40,7 @@ local CLOSERS = '^[%)%]}>"\'`]+$'
 local current
 ---@type midfill.Request?
 local in_flight
----@type table<string, true> items that the server knows to be shown
+---@type table<string, true> those of the items that the server knows to be shown
 local told_shown = {}
 ---@type string? where the last look was taken
 local seen
@@ -85,7 +86,7 @@ local function rest()
     return nil
   end
   local closed = closed_since(current.suffix, position.line(bufnr, row):sub(column + 1))
-  local text = current.offers[current.index].text
+  local text = current.items[current.index].insertText
   if closed == nil or not vim.endswith(text, closed) then
     return nil
   end
@@ -99,9 +100,15 @@ local function rest()
   end
 end
 
----@param item table
+---@param item midfill.Item
+---@return string?
+local function id_of(item)
+  return vim.tbl_get(item, 'command', 'arguments', 1)
+end
+
+---@param item midfill.Item
 local function tell_shown(item)
-  local id = vim.tbl_get(item, 'command', 'arguments', 1)
+  local id = id_of(item)
   if id == nil or told_shown[id] then
     return
   end
@@ -117,46 +124,51 @@ end
 --- Shows what is left of the suggestion at the cursor, or nothing where it does not fit.
 local function show()
   local text = rest()
-  if text == nil then
+  if text == nil or current == nil then
     forget()
     return
   end
   local bufnr, row, column = cursor()
   ghost.show(bufnr, row, column, text)
-  local offer = current and current.offers[current.index]
-  if offer and offer.item then
-    tell_shown(offer.item)
-  end
+  tell_shown(current.items[current.index])
 end
 
 local function give_up()
   local request = in_flight
   in_flight = nil
   if request and request.id then
-    client.cancel(request.id)
+    client.cancel(request.client_id, request.id)
   end
 end
 
 --- Takes texts that begin where a request said.
 ---@param request midfill.Request
----@param offers midfill.Offer[]
-local function take(request, offers)
+---@param items midfill.Item[]
+local function take(request, items)
   local _, row, column = cursor()
-  local before = current and current.offers[current.index].text
-  told_shown = {}
+  local before = current and current.items[current.index].insertText
+  local still_told = {}
+  for _, item in ipairs(items) do
+    -- A text that has grown is the item that it was.
+    local id = id_of(item)
+    if id then
+      still_told[id] = told_shown[id]
+    end
+  end
+  told_shown = still_told
   current = {
     bufnr = request.bufnr,
     row = request.row,
     column = request.column,
     suffix = position.line(request.bufnr, row):sub(column + 1),
-    offers = offers,
+    items = items,
     index = 1,
   }
   if request.step ~= 0 and before then
     -- Who asked for another text goes on from the one that was shown.
-    for index, offer in ipairs(offers) do
-      if offer.text == before then
-        current.index = (index - 1 + request.step) % #offers + 1
+    for index, item in ipairs(items) do
+      if item.insertText == before then
+        current.index = (index - 1 + request.step) % #items + 1
       end
     end
   end
@@ -181,21 +193,16 @@ local function answered(request, result)
   if result == nil or result == vim.NIL then
     return
   end
-  local offers = {}
-  for _, item in ipairs(result.items or result) do
-    if type(item.insertText) == 'string' then
-      table.insert(offers, { text = item.insertText, item = item })
-    end
-  end
-  if #offers == 0 then
+  local items = result.items or result
+  if #items == 0 then
     forget()
   else
-    take(request, offers)
+    take(request, items)
   end
 end
 
 --- Takes the text so far of a completion that still grows.
----@param params { token: integer|string, text: string }
+---@param params { token: integer|string, text: string, command: lsp.Command }
 function M.grow(params)
   local request = in_flight
   if request == nil or params.token ~= request.id or not is_current(request) then
@@ -208,7 +215,7 @@ function M.grow(params)
   if before and vim.startswith(table.concat(typed, '\n') .. before, params.text) then
     return
   end
-  take(request, { { text = params.text } })
+  take(request, { { insertText = params.text, command = params.command } })
 end
 
 --- Asks for texts at the cursor, in place of whatever was asked before.
@@ -234,6 +241,7 @@ local function ask(is_invoked, step)
   end
   ---@type midfill.Request
   local request = {
+    client_id = lsp.id,
     bufnr = bufnr,
     place = seen,
     row = row,
@@ -309,27 +317,27 @@ end
 function M.cycle(step)
   if current == nil or rest() == nil then
     M.trigger()
-  elseif #current.offers == 1 then
+  elseif #current.items == 1 then
     if not (in_flight and in_flight.is_invoked) then
       ask(true, step)
     end
   else
-    current.index = (current.index - 1 + step) % #current.offers + 1
+    current.index = (current.index - 1 + step) % #current.items + 1
     show()
   end
 end
 
---- What may be accepted now: what is still to come, what of the text stands there already, and what
---- the server sent.
+--- What may be accepted now: what is still to come, what of the text stands there already, and the
+--- item that it is of.
 ---@return string? rest
 ---@return string? typed
----@return table? item
+---@return midfill.Item? item
 function M.pending()
   local text, typed = rest()
   if text == nil or current == nil then
     return nil
   end
-  return text, typed, current.offers[current.index].item
+  return text, typed, current.items[current.index]
 end
 
 --- Notes that some of the text was inserted; what is left stays until the server is heard.
