@@ -86,6 +86,15 @@ class Surroundings:
         return others
 
     @property
+    def index(self) -> WorkspaceIndex:
+        """What the files of the workspace define."""
+        return self._index
+
+    def imported(self, path: str, text: str, language_id: str) -> tuple[ImportedName, ...]:
+        """Return what a file as it is edited now imports from the workspace."""
+        return self._imports.names(path, text, language_id)
+
+    @property
     def repo(self) -> str:
         """The name of the workspace's first folder, ``""`` without any."""
         return os.path.basename(self._index.roots[0]) if self._index.roots else ""
@@ -136,12 +145,14 @@ class Surroundings:
         tree: SyntaxTree | None,
         cursor: int,
         max_characters: int = MAX_CHARACTERS,
+        remembers: bool = True,
     ) -> tuple[ContextChunk, ...]:
         """Return what may help at ``cursor``, the most useful first; mostly the same as last time.
 
         First what others must know of the things that are used there, then passages that are
         alike, then what is wrong nearby, and on a line that imports what the project depends on.
-        All texts together have at most ``max_characters``. Never raises.
+        All texts together have at most ``max_characters``. Not ``remembers``: the next call need
+        not keep to what this one returned. Never raises.
         """
         path = path_of(uri)
         if path is None or language is None:
@@ -159,7 +170,8 @@ class Surroundings:
         room -= sum(len(outline) + 1 for outline in outlines.values())
         passages = self._passages(path, uri, text, scope, given.passages, outlines, room)
         room -= sum(len(passage.text) for passage in passages)
-        self._give(uri, _Given(outlines=outlines, passages=passages))
+        if remembers:
+            self._give(uri, _Given(outlines=outlines, passages=passages))
         chunks = [*self._by_file(outlines), *map(self._chunk, passages)]
         for note in self._notes(uri, path, language, text, cursor):
             if len(note.text) <= room:
