@@ -26,6 +26,11 @@ class Profile:
     pause_s: float = 0.0
     idle_release_s: float | None = None
 
+    @property
+    def is_thrifty(self) -> bool:
+        """Whether nothing is computed that nobody has asked for."""
+        return self.name == "eco"
+
 
 def profile_for(settings: Settings, *, battery: bool) -> Profile:
     """Return what the settings mean now; ``battery``: the machine runs on one."""

@@ -6,46 +6,41 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache, partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from midfill_engine import __version__
 from midfill_engine.machine import read_bandwidth
 from midfill_engine.options import EngineOptions
+from midfill_server.checking.shadow import sweep
 from midfill_server.completer import Completer
 from midfill_server.context.visible import path_of
 from midfill_server.convert import encoding_of
 from midfill_server.document import DocumentStore, PositionEncoding, Snapshot
-from midfill_server.handlers import (
-    completion_menu,
-    configuration,
-    cursor,
-    documents,
-    engine_loading,
-    feedback,
-    inline_completion,
-    lifecycle,
-    models,
-    status,
-    surroundings,
+from midfill_server.explaining import Explainer, ExplanationCache, safe_markdown
+from midfill_server.fixes import Fixes
+from midfill_server.handlers import engine_loading, status
+from midfill_server.handlers.protocol import Protocol, arrived, work_done_token
+from midfill_server.handlers.table import (
+    COMMANDS,
+    HANDLERS,
+    LONG_COMMANDS,
+    ON_DEMAND,
+    Command,
+    LongCommand,
 )
 from midfill_server.offers import Offers
 from midfill_server.profile import Profile, on_battery, profile_for
+from midfill_server.reader import Reader
 from midfill_server.scheduler import EngineOpener, Scheduler
 from midfill_server.settings import Problem, Settings
 from midfill_server.statistics import Record, Recorder
 from midfill_server.workspace import Workspace
-
-if TYPE_CHECKING:
-    from pygls.protocol.json_rpc import RPCMessage
 
 __all__ = ["MidfillServer", "build_server"]
 
@@ -54,75 +49,31 @@ _log = logging.getLogger(__name__)
 _BATTERY_INTERVAL_S = 60.0
 _FLUSH_INTERVAL_S = 30.0
 
-_arrived: ContextVar[Snapshot | None] = ContextVar("midfill_arrived", default=None)
-
-_BUILTIN_DOCUMENT_METHODS = (
-    types.TEXT_DOCUMENT_DID_OPEN,
-    types.TEXT_DOCUMENT_DID_CHANGE,
-    types.TEXT_DOCUMENT_DID_CLOSE,
-)
-
-_HANDLERS: tuple[tuple[str, Callable[..., object], object], ...] = (
-    (types.INITIALIZE, lifecycle.initialize, None),
-    (types.INITIALIZED, lifecycle.initialized, None),
-    (types.SHUTDOWN, lifecycle.shutdown, None),
-    (types.WORKSPACE_DID_CHANGE_CONFIGURATION, configuration.did_change, None),
-    (types.TEXT_DOCUMENT_DID_OPEN, documents.did_open, None),
-    (types.TEXT_DOCUMENT_DID_CHANGE, documents.did_change, None),
-    (types.TEXT_DOCUMENT_DID_SAVE, documents.did_save, None),
-    (types.TEXT_DOCUMENT_DID_CLOSE, documents.did_close, None),
-    (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, documents.did_change_folders, None),
-    (cursor.MOVED_METHOD, cursor.did_move, None),
-    (surroundings.DIAGNOSTICS_METHOD, surroundings.did_change_diagnostics, None),
-    (feedback.SHOWN_METHOD, feedback.did_show, None),
-    (feedback.PARTLY_ACCEPTED_METHOD, feedback.did_partially_accept, None),
-    (models.MODELS_METHOD, models.models, None),
-    # Without an options object pygls does not advertise the capability.
-    (
-        types.TEXT_DOCUMENT_INLINE_COMPLETION,
-        status.awaited(inline_completion.inline_completion),
-        types.InlineCompletionOptions(),
-    ),
-)
-
-# A handler that is there is advertised, so these are there only once they are wanted.
-_ON_DEMAND: Mapping[str, tuple[Callable[..., object], object]] = MappingProxyType(
-    {
-        types.TEXT_DOCUMENT_COMPLETION: (
-            status.awaited(completion_menu.completion),
-            completion_menu.OPTIONS,
-        )
-    }
-)
-
-_COMMANDS: tuple[tuple[str, Callable[[MidfillServer, Sequence[object]], None]], ...] = (
-    (feedback.ACCEPTED_COMMAND, feedback.did_accept),
-    (models.DOWNLOAD_COMMAND, models.download),
-)
-
 
 def build_server(
     open_engine: EngineOpener,
     settings: Settings,
     problems: Sequence[Problem] = (),
     recorder: Recorder | None = None,
+    explanations: ExplanationCache | None = None,
 ) -> MidfillServer:
     """Make a server that opens its engine with ``open_engine`` once a client is there.
 
     ``settings`` are those below the client's own; ``problems`` are shown to the client;
-    ``recorder`` takes what each completion cost, where the settings allow it.
+    ``recorder`` takes what each completion cost, where the settings allow it; ``explanations``
+    are those of earlier sessions.
     """
-    server = MidfillServer(open_engine, settings, problems, recorder)
-    for method, handler, options in _HANDLERS:
+    server = MidfillServer(open_engine, settings, problems, recorder, explanations)
+    for method, handler, options in HANDLERS:
         server.feature(method, options)(handler)
-    for name, command in _COMMANDS:
+    for name, command in COMMANDS:
         server.command(name)(_taking_any(command))
+    for name, command in LONG_COMMANDS:
+        server.command(name)(_awaiting(command))
     return server
 
 
-def _taking_any(
-    command: Callable[[MidfillServer, Sequence[object]], None],
-) -> Callable[..., None]:
+def _taking_any(command: Command) -> Callable[..., None]:
     """Return ``command`` as pygls runs it, with whatever arguments a client sends."""
 
     # pygls looks the annotations up when it runs this, so they are names of this module.
@@ -132,63 +83,13 @@ def _taking_any(
     return run
 
 
-class _Protocol(LanguageServerProtocol):
-    """pygls's protocol with five habits changed; each override says why."""
+def _awaiting(command: LongCommand) -> Callable[..., Awaitable[object]]:
+    """Return the same for a command that takes its time."""
 
-    def _register_builtin_features(self) -> None:
-        super()._register_builtin_features()
-        # pygls would keep a second copy of every document, split into lines by str.splitlines.
-        for method in _BUILTIN_DOCUMENT_METHODS:
-            self.fm.builtin_features.pop(method)  # pyright: ignore[reportUnknownMemberType] - untyped in pygls
+    async def run(ls: MidfillServer, *arguments: object) -> object:
+        return await command(ls, arguments)
 
-    def _handle_request(self, msg_id: str | int, method_name: str, params: object) -> None:
-        # An async handler starts later, when edits that came in the same burst are already
-        # applied. Position and text agree only if the text is taken now.
-        document = getattr(params, "text_document", None)
-        if document is not None:
-            server = cast("MidfillServer", self._server)
-            _arrived.set(server.documents.get(document.uri))
-        super()._handle_request(msg_id, method_name, params)
-
-    def receive(self, data: dict[str, object]) -> None:
-        """Handle one parsed message; a request that is malformed gets its answer.
-
-        pygls would only log it, and the client would wait for ever.
-        """
-        try:
-            message = self.structure_message(data)
-        except JsonRpcException as error:
-            msg_id = data.get("id")
-            if "method" in data and isinstance(msg_id, str | int):
-                self._send_response(msg_id, error=error.to_response_error())
-            raise
-        refusal = self._refusal(str(data.get("method", "")))
-        if refusal is None:
-            self.handle_message(cast("RPCMessage", message))
-        elif isinstance(msg_id := data.get("id"), str | int):
-            self._send_response(msg_id, error=refusal)
-
-    def _refusal(self, method: str) -> types.ResponseError | None:
-        """Return why a message comes at the wrong time, ``None`` for the right one.
-
-        pygls says nothing after the goodbye, and lets anything in before the hello.
-        """
-        server = cast("MidfillServer", self._server)
-        if not method or method == types.EXIT:
-            return None
-        if server.shutdown_requested:
-            return types.ResponseError(types.ErrorCodes.InvalidRequest, "shutting down")
-        if server.greeted and method == types.INITIALIZE:
-            return types.ResponseError(types.ErrorCodes.InvalidRequest, "already initialized")
-        if not server.greeted and method != types.INITIALIZE:
-            return types.ResponseError(types.ErrorCodes.ServerNotInitialized, "not initialized")
-        return None
-
-    @lsp_method(types.EXIT)
-    def lsp_exit(self, *args: object) -> Generator[object, object, None]:
-        """End the session. pygls would call ``sys.exit`` inside the event loop."""
-        cast("MidfillServer", self._server).request_stop()
-        yield from ()
+    return run
 
 
 class MidfillServer(LanguageServer):
@@ -200,9 +101,10 @@ class MidfillServer(LanguageServer):
         settings: Settings,
         problems: Sequence[Problem],
         recorder: Recorder | None,
+        explanations: ExplanationCache | None,
     ) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType] - takes untyped *args
-            "midfill", __version__, protocol_cls=_Protocol
+            "midfill", __version__, protocol_cls=Protocol
         )
         self.documents = DocumentStore()
         self.status = status.Announcer(partial(status.send, self))
@@ -217,6 +119,11 @@ class MidfillServer(LanguageServer):
         self.problems = list(problems)
         self.recorder = recorder
         self.offers = Offers()
+        self.explainer = Explainer(self.scheduler, explanations or ExplanationCache(None))
+        self.fixes = Fixes(self.scheduler, on_busy=self.project.busy)
+        self.reader = Reader()
+        self.trusted = False
+        """Whether what lies in the workspace may be run."""
         self._flush: asyncio.TimerHandle | None = None
         self._profile: Profile | None = None
         self._battery_asked_s = -_BATTERY_INTERVAL_S
@@ -241,6 +148,15 @@ class MidfillServer(LanguageServer):
     def encoding(self) -> PositionEncoding:
         """The negotiated unit of positions."""
         return encoding_of(self.workspace.position_encoding)
+
+    @property
+    def work_done_token(self) -> str | int | None:
+        """Where the client wants to hear how its present request goes on."""
+        return work_done_token.get()
+
+    def give_up(self, request_id: str | int) -> None:
+        """Answer a request as one that its client has cancelled."""
+        cast("Protocol", self.protocol).give_up(request_id)
 
     def open_project(self) -> None:
         """Read the folders of the workspace, as far as the settings want it."""
@@ -270,7 +186,7 @@ class MidfillServer(LanguageServer):
     @property
     def arrived(self) -> Snapshot | None:
         """The document of the present request, as it was when the request arrived."""
-        return _arrived.get()
+        return arrived.get()
 
     def receive(self, body: bytes | str) -> None:
         """Take one message from the transport. Whatever is wrong with it ends here."""
@@ -278,7 +194,7 @@ class MidfillServer(LanguageServer):
             data: object = json.loads(body)
             if not isinstance(data, dict):
                 raise ValueError("a message is an object")
-            cast("_Protocol", self.protocol).receive(cast("dict[str, object]", data))
+            cast("Protocol", self.protocol).receive(cast("dict[str, object]", data))
         except JsonRpcException as error:
             _log.warning("ignored a malformed message: %s", error)
         except ValueError as error:
@@ -301,7 +217,7 @@ class MidfillServer(LanguageServer):
 
     def provide(self, method: str) -> object:
         """Answer a method that is not always wanted, from now on; returns its options."""
-        handler, options = _ON_DEMAND[method]
+        handler, options = ON_DEMAND[method]
         if method not in self.protocol.fm.features:  # pyright: ignore[reportUnknownMemberType] - untyped in pygls
             self.feature(method, options)(handler)
         return options
@@ -346,10 +262,33 @@ class MidfillServer(LanguageServer):
 
     def tell_once(self, kind: str, message: str, level: types.MessageType) -> None:
         """Show a message to the user, at most once per ``kind`` and session."""
+        if self.first_time(kind):
+            self.window_show_message(types.ShowMessageParams(type=level, message=message))
+
+    def first_time(self, kind: str) -> bool:
+        """Whether nobody was told of ``kind`` in this session; from now on somebody was."""
         if kind in self._told:
-            return
+            return False
         self._told.add(kind)
-        self.window_show_message(types.ShowMessageParams(type=level, message=message))
+        return True
+
+    def keep_explanations(self) -> None:
+        """Write what was explained since the last time."""
+        if self.explainer.cache.pending:
+            self.spawn(asyncio.to_thread(self.explainer.cache.flush))
+
+    def warm_up(self) -> None:
+        """Read what was explained before, and load what the first hover would have to wait for."""
+        safe_markdown("x")
+        self.explainer.cache.load()
+        # What a server that was killed left of its copies of projects.
+        sweep()
+
+    def close_aids(self) -> None:
+        """End what looks for fixes and reads for hovers. Needs no event loop."""
+        self.fixes.close()
+        self.reader.close()
+        self.explainer.cache.flush()
 
     def report_server_error(self, error: Exception, source: object) -> None:
         """Log; pygls would show every internal error in a popup."""

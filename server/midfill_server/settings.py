@@ -22,6 +22,8 @@ __all__ = [
     "CompletionSettings",
     "ContextSettings",
     "EngineSettings",
+    "ExplainSettings",
+    "FixSettings",
     "Problem",
     "Settings",
     "config_path",
@@ -192,6 +194,45 @@ class ContextSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainSettings:
+    """What is said about code; needs a model that can chat, but for what the files say."""
+
+    enabled: bool = setting(
+        True, "Answer hovers with signatures and documentation, and offer to explain code."
+    )
+    hover: bool = setting(
+        True,
+        "Have the model explain what the pointer rests on: the next hover there shows it. In the "
+        "profile `eco` a hover shows only what was explained before.",
+    )
+    length: str = setting(
+        "medium",
+        "How much an explanation says that was asked for: `short` is two or three sentences. In "
+        "hovers it is always short.",
+        choices=("short", "medium", "long"),
+    )
+    max_tokens: int | None = setting(
+        None, "Longest explanation, in tokens; unset: as the length says.", least=16, most=4096
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixSettings:
+    """What is offered to remove what other tools found wrong."""
+
+    enabled: bool = setting(True, "Offer fixes for what other tools find wrong.")
+    only_verified: bool = setting(
+        False, "Offer only fixes that the tool itself, run on the fixed text, has confirmed."
+    )
+    candidates: int = setting(
+        8, "How many answers of the model are tried for one fix.", least=0, most=64
+    )
+    timeout_s: float = setting(
+        30.0, "How long is looked for one fix, in seconds.", least=0.5, most=600
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings of the server."""
 
@@ -220,6 +261,8 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
+    explain: ExplainSettings = field(default_factory=ExplainSettings)
+    fix: FixSettings = field(default_factory=FixSettings)
 
 
 def engine_options(settings: Settings, *, download: bool | None = None) -> EngineOptions:

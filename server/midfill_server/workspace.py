@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from midfill_server.context.gather import Surroundings
@@ -23,6 +24,7 @@ class Workspace:
         self._index = WorkspaceIndex()
         self._surroundings = Surroundings(self._index)
         self._opened_with: tuple[ContextSettings, tuple[str, ...]] | None = None
+        self._codes: dict[str, Counter[str]] = {}
 
     @property
     def surroundings(self) -> Surroundings | None:
@@ -77,7 +79,13 @@ class Workspace:
 
     def told(self, uri: str, problems: Sequence[Problem], version: int | None) -> None:
         """Hear what is wrong in a document."""
+        self._codes[uri] = Counter(one.code for one in problems)
         self._surroundings.told(uri, problems, version)
+
+    def count(self, uri: str, code: str) -> int | None:
+        """Return how often ``code`` is wrong in a document; ``None`` if nobody tells of it."""
+        told = self._codes.get(uri)
+        return None if told is None else told[code]
 
     def busy(self, is_busy: bool) -> None:
         """Hear whether the model works: reading in the background waits for it. From any thread."""

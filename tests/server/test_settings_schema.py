@@ -49,6 +49,8 @@ def test_defaults_and_limits_are_the_server_s_own(name: str) -> None:
         ("midfill.engine.home", ["string", "null"]),
         ("midfill.engine.idleReleaseMinutes", "number"),
         ("midfill.completion.disabledFiles", "array"),
+        ("midfill.explain.maxTokens", ["integer", "null"]),
+        ("midfill.fix.onlyVerified", "boolean"),
     ],
 )
 def test_types_are_those_of_json(name: str, kind: object) -> None:

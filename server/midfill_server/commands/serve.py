@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until the client leaves; returns the exit code."""
     tcp, ws = _address(args.tcp, args), _address(args.ws, args)
     _set_up_logging(str(args.log_level))
+    from midfill_server.explaining import ExplanationCache, explanations_beside
     from midfill_server.server import build_server
     from midfill_server.settings import load_settings, statistics_path
     from midfill_server.statistics import Recorder
@@ -69,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     settings, problems = load_settings()
     path = statistics_path()
     recorder = None if path is None else Recorder(path)
-    server = build_server(_open_engine, settings, problems, recorder)
+    explanations = ExplanationCache(explanations_beside(path))
+    server = build_server(_open_engine, settings, problems, recorder, explanations)
     code = 1
     try:
         if tcp is not None:
@@ -88,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 def end_session(server: MidfillServer, code: int) -> None:
     """End reading, close the engine; if that is in the midst of something long, end without it."""
     server.close_figures()
+    server.close_aids()
     server.project.close()
     if server.scheduler.close(_CLOSE_TIMEOUT_S):
         return

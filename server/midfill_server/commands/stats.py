@@ -146,7 +146,12 @@ def _clear(path: Path, *, is_sure: bool) -> int:
         if answer.strip().lower() not in ("y", "yes"):
             print("Nothing was deleted.")
             return 1
+    from midfill_server.explaining import clear_explanations, explanations_beside
+
     count = clear_records(path)
+    explanations = explanations_beside(path)
+    if explanations is not None:
+        clear_explanations(explanations)
     if count is None:
         print(f"The file was damaged, and was deleted: {path}")
     elif count:

@@ -53,10 +53,13 @@ def did_save(ls: MidfillServer, params: types.DidSaveTextDocumentParams) -> None
 
 def did_close(ls: MidfillServer, params: types.DidCloseTextDocumentParams) -> None:
     """Forget the text."""
-    ls.documents.close(params.text_document.uri)
-    ls.project.closed(params.text_document.uri)
-    ls.completer.forget(params.text_document.uri)
-    ls.offers.leave(params.text_document.uri)
+    uri = params.text_document.uri
+    ls.documents.close(uri)
+    ls.project.closed(uri)
+    ls.completer.forget(uri)
+    ls.offers.leave(uri)
+    ls.explainer.drop(uri)
+    ls.reader.trees.forget(uri)
 
 
 def did_change_folders(ls: MidfillServer, params: types.DidChangeWorkspaceFoldersParams) -> None:

@@ -59,6 +59,7 @@ def begin(ls: MidfillServer, *, download: bool | None = None) -> None:
     if download is not None:
         options = replace(options, download=download)
     ls.completer.start_over()
+    ls.explainer.start_over()
     ls.apply_profile()
     ls.opening = opening = Opening(options=options, loop=asyncio.get_running_loop())
     shown = _Shown(ls, opening)

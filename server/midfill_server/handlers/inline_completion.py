@@ -26,7 +26,7 @@ from midfill_server.statistics import Record
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
 
-__all__ = ["PROGRESS_METHOD", "STATS_METHOD", "inline_completion", "refused"]
+__all__ = ["NEOVIM", "PROGRESS_METHOD", "STATS_METHOD", "inline_completion", "refused"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ PROGRESS_METHOD = "midfill/inlineCompletionProgress"
 STATS_METHOD = "midfill/completionStats"
 """Notification with what a completion cost; sent before its answer if ``streaming`` is set."""
 
-# As its client names itself in ``initialize``.
-_NEOVIM = "Neovim"
+NEOVIM = "Neovim"
+"""What its client calls itself in ``initialize``."""
 
 # An engine that has to be opened again first keeps nobody waiting for a choice.
 _OTHERS_S = BUDGET_S + 1.0
@@ -205,7 +205,7 @@ def _answer(
 def _insertable(ls: MidfillServer, text: str) -> str:
     """Return a text with the line ends that the client can insert: most take the document's own."""
     # It parts lines at "\n" alone and adds the file's line ends when it writes the file.
-    return text.replace("\r\n", "\n") if ls.client_name == _NEOVIM else text
+    return text.replace("\r\n", "\n") if ls.client_name == NEOVIM else text
 
 
 def _on_line(ls: MidfillServer, request: _Request) -> Callable[[Completion], None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from lsprotocol import types
 
-from midfill_server.handlers import configuration, engine_loading, menu_registration
+from midfill_server.handlers import configuration, engine_loading, menu_registration, trust
 from midfill_server.process import process_exists
 from midfill_server.settings import parse
 
@@ -29,8 +29,10 @@ def initialize(ls: MidfillServer, params: types.InitializeParams) -> None:
     if params.client_info is not None:
         ls.client_name = params.client_info.name
     options: object = params.initialization_options
-    if isinstance(options, Mapping):
-        data = cast("Mapping[str, object]", options)
+    given = dict(cast("Mapping[str, object]", options)) if isinstance(options, Mapping) else None
+    trust.take(ls, given or {})
+    if given is not None:
+        data = {key: value for key, value in given.items() if key != trust.OPTION}
         ls.base_settings, problems = parse(data, ls.base_settings)
         ls.settings = ls.base_settings
         ls.problems.extend(problems)
@@ -51,6 +53,8 @@ def shutdown(ls: MidfillServer, params: None) -> None:
     """Stop all work; the client sends ``exit`` next."""
     ls.shutdown_requested = True
     ls.completer.start_over()
+    ls.explainer.start_over()
+    ls.fixes.stop()
     ls.scheduler.cancel_all()
     ls.project.close()
 
@@ -69,6 +73,7 @@ async def _start(ls: MidfillServer) -> None:
     await configuration.pull(ls)
     ls.open_project()
     engine_loading.begin(ls)
+    ls.spawn(asyncio.to_thread(ls.warm_up))
     # Completions wait for this task, and they need not wait for the client's answer to that.
     ls.spawn(configuration.register(ls))
     ls.spawn(menu_registration.follow_settings(ls))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from midfill_engine.errors import MidfillError, ModelMissingError
 from midfill_engine.types import EngineInfo
+from midfill_server.handlers.announced import announces
 from midfill_server.scheduler import CallLater, Timer, call_later_on_loop
 
 if TYPE_CHECKING:
@@ -216,12 +217,7 @@ def awaited(
 
 def send(ls: MidfillServer, status: Status) -> None:
     """Tell the client, if its ``capabilities.experimental.midfill.status`` is true."""
-    experimental: object = ls.client_capabilities.experimental
-    for key in ("midfill", "status"):
-        if not isinstance(experimental, Mapping):
-            return
-        experimental = cast("Mapping[str, object]", experimental).get(key)
-    if experimental is not True:
+    if not announces(ls, "status"):
         return
     ls.protocol.notify(
         STATUS_METHOD,
