@@ -24,7 +24,7 @@ WITH_NODE = PATH="$(abspath $(BIN)):$$PATH" npm_config_update_notifier=false
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-reference test-editors lint lint-editors format model vsix \
-	bench bench-keystrokes bench-quality bench-raw bench-gpu clean
+	bench bench-keystrokes bench-quality bench-raw bench-fix bench-gpu clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,10 @@ bench-quality: $(VENV)/.dev ## The right text, cut at the right place (MODEL=id,
 bench-raw: $(VENV)/.dev ## The raw model on HumanEval, MBPP and infilling (MODEL=id, DATA=dir, ARGS="--set humaneval:40")
 	$(BIN)/python -m benchmarks.humaneval --model $(or $(MODEL),qwen2.5-coder-0.5b) --download \
 		$(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench-fix: $(VENV)/.dev ## Mistakes in real files, fixed and checked anew (MODEL=id, DATA=dir, ARGS="--typescript DIR/node_modules")
+	$(BIN)/midfill models pull $(or $(MODEL),qwen2.5-coder-0.5b)
+	$(BIN)/python -m benchmarks.fix --model $(or $(MODEL),qwen2.5-coder-0.5b) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 bench-gpu: $(VENV)/.reference ## Measure a CUDA GPU with weights in Code Llama's shapes (ARGS="--part decode")
 	$(BIN)/python -m benchmarks.gpu --json benchmarks/results/gpu.json $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +14,29 @@ from benchmarks.server_session import ServerFailedError, server_environment
 from benchmarks.typing_scripts import Edit, Script, Typed
 from tests.server.client import Json, LspClient, Reply
 
-__all__ = ["MOVE_METHOD", "MidfillTypist", "ghost_text", "open_midfill"]
+__all__ = ["MOVE_METHOD", "MidfillTypist", "TimedClient", "ghost_text", "open_midfill"]
 
 MOVE_METHOD = "midfill/didMoveCursor"
 _PROGRESS = "midfill/inlineCompletionProgress"
 _STATS = "midfill/completionStats"
+_EXPLANATION = "midfill/explanation"
 _COMMAND = (sys.executable, "-m", "midfill_server", "serve", "--log-level", "warning")
 _ANSWER_S = 120.0
 
 
-class _TimedClient(LspClient):
-    """Notes when messages arrive, on the thread that reads them."""
+class TimedClient(LspClient):
+    """Notes when messages arrive, on the thread that reads them.
+
+    ``answered_s``, ``first_text_s`` and ``stats`` are by the request's id, ``explained_s`` (each
+    time that an explanation grew) by its token.
+    """
 
     def __init__(self, *args: Json, **options: Json) -> None:
         # The reader starts inside of the client's own constructor.
         self.answered_s: dict[int, float] = {}
         self.first_text_s: dict[int, float] = {}
         self.stats: dict[int, Mapping[str, Json]] = {}
+        self.explained_s: dict[str, list[float]] = {}
         super().__init__(*args, **options)
 
     def _take(self, message: Json) -> None:
@@ -41,6 +47,8 @@ class _TimedClient(LspClient):
             self.first_text_s.setdefault(message["params"]["token"], now_s)
         elif message["method"] == _STATS:
             self.stats[message["params"]["token"]] = message["params"]
+        elif message["method"] == _EXPLANATION and message["params"]["text"]:
+            self.explained_s.setdefault(message["params"]["token"], []).append(now_s)
         super()._take(message)
 
 
@@ -56,9 +64,9 @@ class MidfillTypist:
 
     name = "midfill"
 
-    def __init__(self, client: _TimedClient, log: Path) -> None:
+    def __init__(self, client: TimedClient, log: Path) -> None:
         assert client.process is not None
-        self._client = client
+        self.client = client
         self._log = log
         self._document: _Document | None = None
         self.pid = client.process.pid
@@ -72,12 +80,12 @@ class MidfillTypist:
 
     def open(self, script: Script) -> None:
         """Open the script's file."""
-        self._client.open(script.uri, script.text, language=script.language_id)
+        self.client.open(script.uri, script.text, language=script.language_id)
         self._document = _Document(script.uri, Typed(script.text))
 
     def close(self) -> None:
         """Close it."""
-        self._client.notify("textDocument/didClose", {"textDocument": {"uri": self._open.uri}})
+        self.client.notify("textDocument/didClose", {"textDocument": {"uri": self._open.uri}})
         self._document = None
 
     def type(self, edit: Edit) -> Shown | None:
@@ -98,7 +106,7 @@ class MidfillTypist:
         for edit in (edit for turn in script.turns for edit in turn):
             time.sleep(max(0.0, due_s - time.perf_counter()))
             if times and not times[-1][1].done:
-                self._client.cancel(times[-1][1])
+                self.client.cancel(times[-1][1])
             began_s, reply = self._send(edit)
             if reply is not None:
                 times.append((began_s, reply))
@@ -110,7 +118,7 @@ class MidfillTypist:
             # The reader of a cancelled one may be behind: its answer is on the way.
             with suppress(Exception):
                 reply.result(_ANSWER_S)
-            at_s = self._client.answered_s[reply.id]
+            at_s = self.client.answered_s[reply.id]
             in_time = at_s < end_s and reply.error_code() is None
             found.append(PacedKeystroke(complete_ms=(at_s - began_s) * 1000 if in_time else None))
         self.close()
@@ -118,7 +126,7 @@ class MidfillTypist:
 
     def _move(self, edit: Edit) -> None:
         line, character = self._open.typed.position(edit.offset)
-        self._client.notify(
+        self.client.notify(
             MOVE_METHOD,
             {
                 "textDocument": {"uri": self._open.uri},
@@ -137,10 +145,10 @@ class MidfillTypist:
         span = {"start": _position(start), "end": _position(end)}
         began_s = time.perf_counter()
         change = {"range": span, "text": edit.inserted}
-        self._client.change(document.uri, document.version, change)
+        self.client.change(document.uri, document.version, change)
         if not edit.asks:
             return began_s, None
-        return began_s, self._client.complete(document.uri, *cursor)
+        return began_s, self.client.complete(document.uri, *cursor)
 
     def _wait(self, reply: Reply) -> None:
         try:
@@ -149,7 +157,7 @@ class MidfillTypist:
             raise ServerFailedError(f"{error}; {self._last_words()}") from error
 
     def _shown(self, reply: Reply, began_s: float) -> Shown:
-        client = self._client
+        client = self.client
         end_s = client.answered_s[reply.id]
         first_s = min(client.first_text_s.get(reply.id, end_s), end_s)
         cost = client.stats.get(reply.id)
@@ -186,16 +194,16 @@ def ghost_text(answer: Json, typed: Typed) -> str:
 
 @contextmanager
 def open_midfill(
-    model_id: str, engine: Mapping[str, object], log: Path
+    model_id: str, engine: Mapping[str, object], log: Path, *, folders: Sequence[str] = ()
 ) -> Generator[MidfillTypist]:
-    """Start a server; ``engine`` is the group of settings of that name."""
+    """Start a server; ``engine`` is the group of settings of that name, ``folders`` are URIs."""
     with log.open("ab") as stderr:
-        client = _TimedClient.start(list(_COMMAND), env=server_environment(), stderr=stderr)
-    assert isinstance(client, _TimedClient)
+        client = TimedClient.start(list(_COMMAND), env=server_environment(), stderr=stderr)
+    assert isinstance(client, TimedClient)
     with client:
         options = {"model": model_id, "engine": dict(engine), "streaming": True}
         # Columns are then characters, as in Python.
-        client.initialize(options, encodings=["utf-32"])
+        client.initialize(options, encodings=["utf-32"], folders=folders)
         yield MidfillTypist(client, log)
         with suppress(Exception):
             client.shutdown(_ANSWER_S)

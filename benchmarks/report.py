@@ -27,10 +27,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """Several measurements of one thing; ``p95`` is the nearest rank, so one that was measured."""
+    """Several measurements of one thing; ``p95`` and ``p99`` are nearest ranks: were measured."""
 
     p50: float
     p95: float
+    p99: float
     least: float
     most: float
     count: int
@@ -95,6 +96,7 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(
         p50=p50,
         p95=ordered[math.ceil(0.95 * len(ordered)) - 1],
+        p99=ordered[math.ceil(0.99 * len(ordered)) - 1],
         least=ordered[0],
         most=ordered[-1],
         count=len(ordered),
