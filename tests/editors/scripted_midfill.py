@@ -6,6 +6,7 @@ What it completes with is told in ``tests.server.scripted_server``, and besides:
 * with ``#gate`` it stops after the first line until ``F/open`` exists;
 * each call of the engine is a line of ``F/calls``: the text before the cursor, as JSON;
 * ``F/pid`` is the process that serves now;
+* it answers chats, and checks for bad words, as is told there;
 * with ``--open missing`` a download works, so that everything after the question can be tried;
 * with ``--open ends`` it ends at once, as a broken installation does.
 """
@@ -27,6 +28,7 @@ from midfill_engine.engine import Engine
 from midfill_engine.options import EngineOptions
 from midfill_engine.progress import ProgressSink
 from midfill_engine.types import Chunk, CompletionRequest, Request
+from midfill_server import fixes
 from midfill_server.commands.serve import end_session
 from midfill_server.server import build_server
 from midfill_server.settings import load_settings
@@ -94,6 +96,7 @@ def main() -> int:
     logging.getLogger("pygls").setLevel(logging.ERROR)
     (args.folder / "pid").write_text(str(os.getpid()), encoding="utf-8")
     settings, problems = load_settings()
+    fixes.checkers_for = scripted_server.checkers_for
     server = build_server(opener(args.open, args.folder), settings, problems)  # type: ignore[arg-type]
     code = serve_stdio(server)
     end_session(server, code)

@@ -52,6 +52,28 @@ _SETTINGS: Mapping[str, Json] = {
     "workbench.tips.enabled": False,
     "window.confirmSaveUntitledWorkspace": False,
 }
+_PLACE = """
+word => {
+  const lines = document.querySelectorAll('.editor-instance .monaco-editor .view-line');
+  const wanted = new RegExp(`\\\\b${word}\\\\b`, 'g');
+  const found = [...lines].flatMap(line => {
+    const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+    const places = [];
+    while (texts.nextNode()) {
+      for (const match of texts.currentNode.data.matchAll(wanted)) {
+        const range = document.createRange();
+        range.setStart(texts.currentNode, match.index);
+        range.setEnd(texts.currentNode, match.index + word.length);
+        const box = range.getBoundingClientRect();
+        places.push([box.x + box.width / 2, box.y + box.height / 2]);
+      }
+    }
+    return places;
+  });
+  return found.sort((a, b) => a[1] - b[1] || a[0] - b[0]).at(-1);
+}
+"""
+_ACTIONS = ".action-widget .monaco-list-row.action .title"
 _GHOST = """
 () => [...document.querySelectorAll('.editor-instance .monaco-editor')].flatMap(editor => {
   const first = [...editor.querySelectorAll('[class*=ghost-text-decoration]')];
@@ -218,6 +240,15 @@ class Code:
         # A file that is still being opened takes no focus yet.
         self._press_until("Control+1", focused.is_visible)
 
+    def click_word(self, word: str) -> None:
+        """Put the cursor into the last place where a word of code stands on the screen."""
+        self.until(lambda: word in self.text, lambda: f"{word!r} in {self.text}")
+        self.page.mouse.click(*self._place_of(word))
+
+    def choose_action(self, title: str) -> None:
+        """Choose from the list of the light bulb."""
+        self.page.locator(_ACTIONS).get_by_text(title, exact=True).click()
+
     def close_editors(self) -> None:
         """Close whatever is open; nothing is saved."""
         self.command("View: Close All Editors")
@@ -265,6 +296,64 @@ class Code:
               .sort((a, b) => a[0] - b[0]).map(line => line[1].replaceAll('\\u00a0', ' '))"""
         )
         return "\n".join(lines)
+
+    def hover(self, word: str) -> str:
+        """Rest the pointer on a word of code, having been elsewhere; returns what is shown."""
+        shown = self.page.locator(".monaco-hover:not(.hidden) .hover-contents")
+        self.page.mouse.move(SIZE[0] / 2, SIZE[1] - 5)
+        shown.first.wait_for(state="hidden")
+        self.page.mouse.move(*self._place_of(word))
+        shown.first.wait_for()
+        return "\n".join(shown.all_inner_texts()).replace("\u00a0", " ")
+
+    def wait_for_explanation(self, word: str, longer_than: int, timeout_s: float) -> str:
+        """Hover a word again and again, until more is shown than its files say; returns it."""
+
+        def explained() -> bool:
+            text = self.hover(word)
+            return "midfill is reading" not in text and len(text) > longer_than
+
+        self.until(explained, lambda: self.hover(word), timeout_s)
+        return self.hover(word)
+
+    def actions(self) -> list[str]:
+        """Return the titles of what the light bulb offers, if its list is open."""
+        return [text.strip() for text in self.page.locator(_ACTIONS).all_inner_texts()]
+
+    def light_bulb(self, wanted: re.Pattern[str], timeout_s: float = _WAIT_S) -> str:
+        """Open the list of the light bulb, again and again until a title matches; returns it."""
+        seen: list[str] = []
+
+        def found() -> bool:
+            rows = self.page.locator(_ACTIONS).first
+            # The list waits a moment for a fix; pressed again, it begins anew.
+            self._press_until("Control+Period", rows.is_visible, every_s=8)
+            seen[:] = self.actions()
+            if any(wanted.search(title) for title in seen):
+                return True
+            self._press_until("Escape", lambda: not rows.is_visible())
+            return False
+
+        self.until(found, lambda: f"{wanted.pattern!r} among {seen}", timeout_s)
+        return next(title for title in seen if wanted.search(title))
+
+    def wait_for_preview(self, text: str, timeout_s: float = _WAIT_S) -> str:
+        """Wait until a preview of Markdown shows a text; returns all that it shows."""
+        from playwright.sync_api import Error as PlaywrightError
+
+        seen = ""
+
+        def shown() -> bool:
+            nonlocal seen
+            # A frame is exchanged while it is looked at.
+            with suppress(PlaywrightError):
+                found = [frame.locator(".markdown-body") for frame in self.page.frames]
+                texts = [body.inner_text(timeout=1000) for one in found for body in one.all()]
+                seen = "\n".join(texts)
+            return text in seen
+
+        self.until(shown, lambda: f"{text!r} in the preview: {seen!r}", timeout_s)
+        return seen
 
     def status(self) -> str:
         """What the status bar says of midfill, with what the pointer would show; or nothing."""
@@ -332,18 +421,23 @@ class Code:
             if path.stat().st_size
         )
 
-    def _press_until(self, key: str, holds: Callable[[], bool]) -> None:
-        """Press a key once a second, as somebody does when nothing happens."""
+    def _press_until(self, key: str, holds: Callable[[], bool], every_s: float = 1) -> None:
+        """Press a key, once a second, as somebody does when nothing happens."""
         pressed = 0.0
 
         def pressed_in_vain() -> bool:
             nonlocal pressed
-            if not holds() and time.monotonic() - pressed > 1:
+            if not holds() and time.monotonic() - pressed > every_s:
                 self.press(key)
                 pressed = time.monotonic()
             return not holds()
 
         self.until(lambda: not pressed_in_vain(), f"anything after {key}")
+
+    def _place_of(self, word: str) -> tuple[float, float]:
+        """Return where the last of a word of code is; pieces of a line need not be words."""
+        x, y = self.page.evaluate(_PLACE, word)
+        return x, y
 
     def _file(self, name: str) -> Locator:
         return self.page.locator(f".explorer-folders-view .monaco-list-row[aria-label^='{name}']")

@@ -25,6 +25,8 @@ _GROUPS = {
     "general": "General",
     "completion": "Completion",
     "context": "Context",
+    "explain": "Explanations",
+    "fix": "Fixes",
     "engine": "Engine",
 }
 # What suits one machine suits no other: not synchronised, and set apart for remote windows.

@@ -220,7 +220,7 @@ export class ServerSession implements Session, vscode.Disposable {
       return { process: child, detached: true };
     };
     const client = new QuietClient(SECTION, "midfill", start, this.clientOptions(turn));
-    client.registerFeature(toldOfStatus);
+    client.registerFeature(whatIsShown);
     client.onNotification("midfill/didChangeStatus", (status: MidfillStatus) => {
       if (turn === this.turn) {
         this.tell(status);
@@ -233,7 +233,7 @@ export class ServerSession implements Session, vscode.Disposable {
     const settings = (): Record<string, unknown> => serverSettings(this.extension);
     return {
       documentSelector: documents(),
-      initializationOptions: { streaming: true },
+      initializationOptions: () => ({ streaming: true, trusted: vscode.workspace.isTrusted }),
       outputChannel: this.log,
       traceOutputChannel: this.trace.channel,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
@@ -283,10 +283,11 @@ interface Streams {
   stderr: (input: Readable, log: vscode.LogOutputChannel) => void;
 }
 
-const toldOfStatus: StaticFeature = {
+const whatIsShown: StaticFeature = {
   fillClientCapabilities(capabilities) {
     const others: unknown = capabilities.experimental;
-    capabilities.experimental = { ...(others as object | undefined), midfill: { status: true } };
+    const midfill = { status: true, explanations: true };
+    capabilities.experimental = { ...(others as object | undefined), midfill };
   },
   initialize() {
     // The server needs no answer to this capability.

@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
 import { registerAcceptance } from "./accept.ts";
+import { Asking } from "./asking.ts";
 import { reportCursor } from "./cursor.ts";
 import { reportDiagnostics } from "./diagnostics.ts";
 import { GhostText } from "./ghost.ts";
@@ -11,6 +12,7 @@ import { askForMissed } from "./missed.ts";
 import { Downloads } from "./models.ts";
 import { PauseControl } from "./pausing.ts";
 import { showStatus } from "./status.ts";
+import { reportTrust } from "./trust.ts";
 import type { Session } from "./types.ts";
 import { greet, registerWalkthrough } from "./walkthrough.ts";
 
@@ -24,29 +26,30 @@ export function showFace(context: vscode.ExtensionContext, session: Session): Mi
   const pausing = new PauseControl(context.globalState);
   const downloads = new Downloads(session);
   const ghost = new GhostText(session, pausing);
+  const asking = new Asking(session);
   context.subscriptions.push(
     pausing,
     downloads,
     ghost,
+    asking,
     showStatus(session, pausing),
     registerMenu(session, pausing, downloads),
     registerAcceptance(session, ghost),
     askForMissed(session, ghost),
     reportCursor(session, pausing),
     reportDiagnostics(session),
+    reportTrust(session),
     registerWalkthrough(context, session, ghost),
   );
   void greet(context);
   return {
+    ...asking.middleware,
     provideInlineCompletionItems: ghost.provide,
     executeCommand: (command, args, next) => {
       if (command === DID_ACCEPT_COMMAND) {
         ghost.accepted();
       }
-      return next(command, args) as unknown;
-    },
-    handleWorkDoneProgress: () => {
-      // The library shows it in the status bar, where the extension's own item says the same.
+      return asking.executeCommand(command, args, next);
     },
   };
 }

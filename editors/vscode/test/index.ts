@@ -4,6 +4,7 @@ import { runAll } from "./runner.ts";
 import "./lifecycle.test.ts";
 import "./ghost.test.ts";
 import "./notices.test.ts";
+import "./asking.test.ts";
 
 /** Called by the editor. It reports to the file that the environment names. */
 export async function run(): Promise<void> {

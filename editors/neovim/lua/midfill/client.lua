@@ -5,10 +5,14 @@ local config = require('midfill.config')
 local install = require('midfill.install')
 local places = require('midfill.places')
 local status = require('midfill.status')
+local trust = require('midfill.trust')
 
 local M = {}
 
 M.NAME = 'midfill'
+
+--- Why nothing can be asked about a buffer.
+M.NOT_HERE = 'the server does not know this buffer. `:Midfill status` says more'
 
 local INSTALL = 'the server `midfill` is not installed: see :checkhealth midfill'
 -- A server that ends so often at once is broken; one that served longer than this is not.
@@ -26,11 +30,18 @@ local client_id
 local crashes = 0
 local started_at = 0
 local is_leaving = false
+local is_trusted = false
 ---@type uv.uv_timer_t?
 local waiting
 
 ---@type table<string, function>
 M.handlers = {}
+--- What is done here where the server's answers name a command.
+---@type table<string, function>
+M.commands = {}
+--- What is told of each new client before anything is asked of it.
+---@type fun(client: vim.lsp.Client)
+M.on_init = function() end
 --- What is told of each buffer that the server has come to know; set by what draws.
 ---@type fun(client: vim.lsp.Client, bufnr: integer)
 M.on_attach = function() end
@@ -139,6 +150,22 @@ local function root_of(bufnr)
   return vim.fs.root(bufnr, config.current().root_markers)
 end
 
+--- Where what a buffer belongs to lies: its project, or the file itself.
+---@param bufnr integer
+---@return string
+local function folder_of(bufnr)
+  return root_of(bufnr) or vim.fs.dirname(vim.api.nvim_buf_get_name(bufnr))
+end
+
+--- Takes back that all is trusted, when a file is opened that is not: the server knows one answer.
+---@param bufnr integer
+local function review_trust(bufnr)
+  if is_trusted and not trust.is_trusted(folder_of(bufnr)) then
+    is_trusted = false
+    M.notify('midfill/didChangeTrust', { trusted = false })
+  end
+end
+
 --- Tells the server of the project of a buffer, if it is a new one.
 ---@param client vim.lsp.Client
 ---@param bufnr integer
@@ -218,7 +245,9 @@ end
 local function capabilities()
   local all = vim.lsp.protocol.make_client_capabilities()
   all.textDocument.inlineCompletion = all.textDocument.inlineCompletion or vim.empty_dict()
-  all.experimental = { midfill = { status = true } }
+  -- Neovim takes them, and does not say so.
+  all.workspace.workspaceEdit.documentChanges = true
+  all.experimental = { midfill = { status = true, explanations = true } }
   return all
 end
 
@@ -226,15 +255,21 @@ end
 ---@param bufnr integer
 ---@return vim.lsp.ClientConfig
 local function client_config(command, bufnr)
+  is_trusted = trust.is_trusted(folder_of(bufnr))
   return {
     name = M.NAME,
     cmd = command,
     root_dir = root_of(bufnr),
     capabilities = capabilities(),
-    init_options = { streaming = true },
+    init_options = { streaming = true, trusted = is_trusted },
     settings = settings(),
     handlers = M.handlers,
+    commands = M.commands,
+    on_init = function(client)
+      M.on_init(client)
+    end,
     on_attach = function(client, attached)
+      review_trust(attached)
       add_folder(client, attached)
       M.on_attach(client, attached)
     end,

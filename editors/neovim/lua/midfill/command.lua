@@ -1,29 +1,23 @@
 --- The command `:Midfill`: its subcommands, what completes them, and clear words where one is wrong.
 local choice = require('midfill.choice')
 local config = require('midfill.config')
+local notice = require('midfill.notice')
 
 local M = {}
 
 local SCOPES = { 'buffer', 'filetype', 'all', 'hour' }
 local PARTS = { 'word', 'line' }
+local LENGTHS = { 'short', 'medium', 'long' }
 
 ---@class midfill.Subcommand
 ---@field about string what it does, in a few words
----@field run fun(argument: string?)
+---@field run fun(argument: string?, lines: midfill.Lines?)
 ---@field values? fun(): string[] what its argument may be
 ---@field is_open? boolean whether its argument may be something else, too
+---@field takes_lines? boolean
 ---@field needs_no_setup? boolean
 
----@param text string
----@param level? integer
-local function say(text, level)
-  vim.notify('midfill: ' .. text, level or vim.log.levels.INFO)
-end
-
----@param problem string
-local function fail(problem)
-  say(problem, vim.log.levels.ERROR)
-end
+local say, fail = notice.say, notice.fail
 
 ---@param list string[]
 ---@return fun(): string[]
@@ -138,6 +132,7 @@ M.subcommands = {
     run = accept,
     values = one_of(PARTS),
   },
+  cancel = { about = 'give up what is being computed', run = api('cancel') },
   dismiss = { about = 'hide the suggestion', run = api('dismiss') },
   doctor = {
     about = 'check the installation, and say what to do about each problem',
@@ -160,6 +155,23 @@ M.subcommands = {
     run = chooser('completion.eagerness', choice.EAGERNESS),
     values = one_of(choice.EAGERNESS),
   },
+  explain = {
+    about = 'explain what is selected, or what the cursor is at',
+    run = function(length, lines)
+      require('midfill').explain({ length = length, lines = lines })
+    end,
+    values = one_of(LENGTHS),
+    takes_lines = true,
+  },
+  fix = {
+    about = 'fix what was found wrong here',
+    run = function(_, lines)
+      require('midfill').fix({ lines = lines })
+    end,
+    takes_lines = true,
+  },
+  fixall = { about = 'fix all problems of one kind in the file', run = api('fix_all') },
+  generate = { about = 'write what the comment at the cursor asks for', run = api('generate') },
   install = {
     about = 'install the server from the checkout of this plugin',
     run = install,
@@ -208,7 +220,8 @@ end
 
 --- Runs a subcommand by its name and argument.
 ---@param words string[]
-function M.run(words)
+---@param lines? midfill.Lines
+function M.run(words, lines)
   local name, argument = words[1] or 'status', words[2]
   local subcommand = M.subcommands[name]
   if subcommand == nil then
@@ -220,6 +233,9 @@ function M.run(words)
     local limit = subcommand.values and 'one argument' or 'no argument'
     return fail(('`:Midfill %s` takes %s'):format(name, limit))
   end
+  if lines and not subcommand.takes_lines then
+    return fail(('`:Midfill %s` takes no range'):format(name))
+  end
   local values = argument and not subcommand.is_open and subcommand.values()
   if values and not vim.tbl_contains(values, argument) then
     local allowed = table.concat(values, ', ')
@@ -228,7 +244,7 @@ function M.run(words)
   if not subcommand.needs_no_setup and not config.is_set_up() then
     return fail('setup() did not run, so nothing is suggested: see `:checkhealth midfill`')
   end
-  subcommand.run(argument)
+  subcommand.run(argument, lines)
 end
 
 --- What may stand where the cursor of the command line is.

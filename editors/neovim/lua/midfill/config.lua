@@ -16,6 +16,7 @@ local M = {}
 ---@field filetypes table<string, boolean> exceptions by filetype; '*' is all others
 ---@field settings table the server's settings, as in its documentation
 ---@field root_markers string[] what the root of a project contains
+---@field trusted boolean|fun(folder: string): boolean whether programs of a project may be run
 ---@field auto_trigger boolean whether suggestions come unasked
 ---@field ghost 'auto'|'native'|'midfill' who draws: Neovim itself (0.12), or this plugin
 ---@field highlight string the highlight group that MidfillSuggestion links to
@@ -36,6 +37,7 @@ local DEFAULTS = {
     'Cargo.toml',
     'go.mod',
   },
+  trusted = false,
   auto_trigger = true,
   ghost = 'auto',
   highlight = 'Comment',
@@ -117,6 +119,11 @@ local CHECKS = {
   filetypes = by_filetype,
   settings = a('table'),
   root_markers = strings,
+  trusted = function(value)
+    if type(value) ~= 'boolean' and not vim.is_callable(value) then
+      return 'a boolean, or a function from a folder to one'
+    end
+  end,
   auto_trigger = a('boolean'),
   ghost = function(value)
     if not vim.list_contains({ 'auto', 'native', 'midfill' }, value) then

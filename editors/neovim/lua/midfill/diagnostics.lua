@@ -25,7 +25,34 @@ local function to_lsp(bufnr, found, encoding)
     message = found.message,
     code = found.code,
     source = found.source,
+    -- Of another server's, who may count columns otherwise: only the messages mean something.
+    relatedInformation = vim.tbl_get(found, 'user_data', 'lsp', 'relatedInformation'),
   }
+end
+
+--- What others than `lsp` found in a buffer, or on lines of it.
+---@param bufnr integer
+---@param lsp vim.lsp.Client
+---@param rows integer[]? the first and the last, from 0
+---@return vim.Diagnostic[]
+local function of_others(bufnr, lsp, rows)
+  local own = vim.lsp.diagnostic.get_namespace(lsp.id)
+  return vim.tbl_filter(function(found)
+    local is_there = rows == nil
+      or (found.lnum <= rows[2] and (found.end_lnum or found.lnum) >= rows[1])
+    return is_there and found.namespace ~= own
+  end, vim.diagnostic.get(bufnr))
+end
+
+--- What others than `lsp` found in a buffer, or on lines of it, as `lsp` is told it.
+---@param bufnr integer
+---@param lsp vim.lsp.Client
+---@param rows integer[]? the first and the last, from 0
+---@return lsp.Diagnostic[]
+function M.found(bufnr, lsp, rows)
+  return vim.tbl_map(function(found)
+    return to_lsp(bufnr, found, lsp.offset_encoding)
+  end, of_others(bufnr, lsp, rows))
 end
 
 ---@param bufnr integer
@@ -34,10 +61,7 @@ local function tell(bufnr)
   if lsp == nil or not client.is_attached(bufnr) then
     return
   end
-  local own = vim.lsp.diagnostic.get_namespace(lsp.id)
-  local all = vim.tbl_filter(function(found)
-    return found.namespace ~= own
-  end, vim.diagnostic.get(bufnr))
+  local all = of_others(bufnr, lsp)
   -- The worst of them, where there are too many.
   table.sort(all, function(one, other)
     local first, second = one.severity or 1, other.severity or 1

@@ -128,6 +128,12 @@ local function check_options()
   if next(settings) ~= nil then
     vim.health.info('settings that the server is told: ' .. vim.inspect(settings))
   end
+  local trusted = require('midfill.config').current().trusted
+  if type(trusted) ~= 'boolean' then
+    vim.health.info('programs and settings of some projects are trusted, as your function says')
+  elseif trusted then
+    vim.health.info('programs and settings of all projects are trusted (the option trusted)')
+  end
   local scope = require('midfill.pause').scope()
   if scope then
     vim.health.info(('suggestions are paused (%s): :Midfill resume ends that'):format(scope))

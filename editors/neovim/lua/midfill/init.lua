@@ -1,12 +1,15 @@
 --- midfill: code completion by a model on this machine, as text ahead of the cursor.
 local accept = require('midfill.accept')
+local actions = require('midfill.actions')
 local client = require('midfill.client')
 local config = require('midfill.config')
 local cursor = require('midfill.cursor')
 local diagnostics = require('midfill.diagnostics')
+local explanation = require('midfill.explanation')
 local ghost = require('midfill.ghost')
 local keys = require('midfill.keys')
 local native = require('midfill.native')
+local notice = require('midfill.notice')
 local pause = require('midfill.pause')
 local places = require('midfill.places')
 local status = require('midfill.status')
@@ -112,6 +115,34 @@ function M.toggle(scope)
   if pause.toggle(scope) then
     M.dismiss()
   end
+end
+
+--- Explains what is selected, lines, or what the cursor is at, in a window of its own.
+---@param options? { length: 'short'|'medium'|'long'|nil, lines: midfill.Lines? }
+function M.explain(options)
+  options = options or {}
+  explanation.explain(options.length, options.lines)
+end
+
+--- Offers fixes for what others found wrong at the cursor, in what is selected, or on lines.
+---@param options? { lines: midfill.Lines? }
+function M.fix(options)
+  actions.fix(options and options.lines)
+end
+
+--- Fixes all problems of one kind in the file.
+function M.fix_all()
+  actions.fix_all()
+end
+
+--- Writes the code that the comment or docstring at the cursor asks for.
+function M.generate()
+  actions.generate()
+end
+
+--- Gives up the fix or the code that is being computed.
+function M.cancel()
+  actions.cancel()
 end
 
 --- What the server is doing, as far as it concerns this buffer.
@@ -230,7 +261,18 @@ local function take_notifications()
     end,
     -- They come with the growing text, and are for measurements.
     ['midfill/completionStats'] = function() end,
+    ['midfill/explanation'] = function(_, params)
+      explanation.grow(params)
+    end,
+    ['window/showMessage'] = function(_, params)
+      notice.take(params)
+    end,
+    ['workspace/applyEdit'] = function(_, params, context)
+      return actions.take_edit(params, context.client_id)
+    end,
   }
+  client.commands = actions.commands
+  client.on_init = actions.watch
   client.on_attach = function(lsp, bufnr)
     if is_native() then
       native.attach(lsp, places.may_ask)
