@@ -67,7 +67,10 @@ def script(request: Request) -> str:
         print(f"asked for {request.max_tokens} tokens", file=sys.stderr, flush=True)
         print(f"shown {json.dumps(seen)}", file=sys.stderr, flush=True)
     if "#slow" in prefix and chats:
-        return "It is slow. It says " + "".join(f"word {index}, " for index in range(20_000))
+        whole = "It is slow. It says " + "".join(f"word {index}, " for index in range(20_000))
+        # Where it had to make way, it goes on behind what it has said.
+        said = request.answer_start.find(whole[:11]) if isinstance(request, ChatRequest) else -1
+        return whole[len(request.answer_start) - said :] if said >= 0 else whole
     if "#slow" in prefix:
         return "word one\n" + "word " * 100_000
     if "#long" in prefix:

@@ -139,7 +139,7 @@ def test_it_is_cancelled_by_its_progress(start: StartServer) -> None:
 
 
 def test_a_completion_goes_first_and_the_explanation_goes_on(start: StartServer) -> None:
-    client = begin(start, SLOW)
+    client = begin(start, SLOW, explain={"maxTokens": 4096})
     client.open("b", "x = ")
     reply = run(client, {**AT_ADD, "token": 1})
     client.wait_for(TOLD)

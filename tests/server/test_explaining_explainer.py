@@ -96,13 +96,14 @@ def test_what_is_asked_again_goes_on_and_shows_what_there_is() -> None:
     assert len(engine.requests) == 1
 
 
-def test_a_newer_hover_of_a_document_drops_the_older() -> None:
+@pytest.mark.parametrize("place", ["u", "another document"])
+def test_a_newer_hover_drops_the_older(place: str) -> None:
     gate = Gate()
 
     async def story(explainer: Explainer, scheduler: Scheduler) -> None:
         explainer.begin("u", question("old"))
         await gate.arrival()
-        assert explainer.begin("u", question("new")) == Pending()
+        assert explainer.begin(place, question("new")) == Pending()
         gate.open()
         await until(lambda: explainer.look(question("new")))
         assert explainer.look(question("old")) is None
@@ -187,13 +188,16 @@ def test_a_stream_that_is_cancelled_ends_the_work() -> None:
     tell(ScriptedEngine("adds two things.", before_step=gate), story)
 
 
-def test_who_reads_goes_before_who_hovers() -> None:
+@pytest.mark.parametrize("place", ["u", "another document"])
+def test_who_reads_goes_before_who_hovers(place: str) -> None:
     gate = Gate()
 
     async def story(explainer: Explainer, scheduler: Scheduler) -> None:
         explainer.begin("u", question("hovered"))
         await gate.arrival()
-        reading = asyncio.ensure_future(explainer.stream("u", question("read"), lambda text: None))
+        reading = asyncio.ensure_future(
+            explainer.stream(place, question("read"), lambda text: None)
+        )
         await asyncio.sleep(0)
         gate.open()
         assert isinstance(await reading, Explanation)

@@ -129,8 +129,7 @@ class Explainer:
 
     def start_over(self) -> None:
         """Forget what is under way, and what the model could not do: it is another one now."""
-        for uri in list(self._running):
-            self.drop(uri)
+        self._drop_all()
         self._refusal = self._failed = None
         self._model_id = ""
 
@@ -144,7 +143,7 @@ class Explainer:
     def begin(self, uri: str, question: Question) -> Outcome:
         """Return what there is now, and have the rest written in the background.
 
-        What was begun before for the document ``uri`` is dropped, unless it is the same.
+        What was begun before is dropped, unless it is the same: nobody looks at two hovers at once.
         """
         known = self.look(question) or self._refusal
         if known is not None:
@@ -154,7 +153,7 @@ class Explainer:
         running = self._running.get(uri)
         if running is not None and running.digest == question.digest:
             return Pending(text=running.text)
-        self.drop(uri)
+        self._drop_all()
         running = self._running[uri] = _Running(digest=question.digest)
         running.task = asyncio.get_running_loop().create_task(self._follow(uri, question, running))
         return Pending()
@@ -164,6 +163,10 @@ class Explainer:
         running = self._running.pop(uri, None)
         if running is not None and running.task is not None:
             running.task.cancel()
+
+    def _drop_all(self) -> None:
+        for uri in list(self._running):
+            self.drop(uri)
 
     async def stream(
         self, uri: str, question: Question, on_text: Callable[[str], None]
@@ -178,8 +181,8 @@ class Explainer:
             if isinstance(known, Explanation):
                 on_text(known.text)
             return known
-        # The reader waits for this one.
-        self.drop(uri)
+        # The reader waits for this one, and for no other.
+        self._drop_all()
         try:
             return await self._write(f"explanation:{uri}", question, on_text)
         except SupersededError:
