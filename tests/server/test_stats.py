@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from midfill_engine.errors import MidfillError
+from midfill_server import database
 from midfill_server.settings import Settings, parse, statistics_path
 from midfill_server.source import Source
 from midfill_server.statistics import (
@@ -261,7 +262,7 @@ def test_what_waits_for_a_disk_is_bounded(path: Path, monkeypatch: pytest.Monkey
 def test_a_database_that_is_locked_for_good_disturbs_nobody(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_S", 0)
     keep(path, record())
     kept = recorder(path)
     kept.add(record(Source.JOINED))

@@ -12,13 +12,14 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill_engine.errors import MidfillError
+from midfill_server.database import delete, make_private, opened
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,7 +39,6 @@ DAYS_KEPT = 90
 
 _FILE = "explanations-1.sqlite3"
 _DAY_S = 24 * 60 * 60
-_BUSY_TIMEOUT_S = 0.5
 # What a row takes besides its text.
 _ROW_BYTES = 200
 _MAX_TEXT_CHARS = 20_000
@@ -181,12 +181,8 @@ def clear_explanations(path: Path) -> int | None:
     count: int | None = None
     with contextlib.suppress(MidfillError):
         count = len(_read(path, 0))
-    try:
-        # Whole: what is only deleted in a database can still be read from its file.
-        path.unlink(missing_ok=True)
-        path.with_name(path.name + "-journal").unlink(missing_ok=True)
-    except OSError as error:
-        raise MidfillError(f"{path} cannot be deleted: {error.strerror or error}") from error
+    # Whole: what is only deleted in a database can still be read from its file.
+    delete(path)
     return count
 
 
@@ -208,12 +204,8 @@ def _read(path: Path, since_s: int) -> dict[str, _Row]:
 
 
 def _write(path: Path, batch: Mapping[str, _Row], now_s: int) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # What somebody had explained is nobody else's business.
-        path.touch(mode=0o600)
-    except OSError as error:
-        raise MidfillError(f"{path} cannot be written: {error.strerror or error}") from error
+    # What somebody had explained is nobody else's business.
+    make_private(path)
     with _open(path) as database:
         # One transaction that may write from its start: two servers take turns.
         database.execute("BEGIN IMMEDIATE")
@@ -228,18 +220,5 @@ def _write(path: Path, batch: Mapping[str, _Row], now_s: int) -> None:
         database.execute("COMMIT")
 
 
-@contextmanager
-def _open(path: Path) -> Generator[sqlite3.Connection]:
-    """Open the database; whatever goes wrong with it becomes a ``MidfillError``."""
-    try:
-        import sqlite3
-    except ImportError as error:
-        raise MidfillError("this Python was built without sqlite3") from error
-    try:
-        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        with closing(connection):
-            yield connection
-    except sqlite3.OperationalError as error:
-        raise MidfillError(f"{path} cannot be used: {error}") from error
-    except (sqlite3.Error, ValueError) as error:
-        raise MidfillError(f"{path} is damaged: {error}; it may be deleted") from error
+def _open(path: Path) -> AbstractContextManager[sqlite3.Connection]:
+    return opened(path, if_damaged="; it may be deleted")

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midfill_engine.errors import MidfillError
+from midfill_server.database import delete, make_private, opened
 from midfill_server.source import Source
 from midfill_server.statistics.feedback import Feedback
 from midfill_server.statistics.record import Record
@@ -43,8 +44,6 @@ DAYS_KEPT = 90
 _DAY_S = 24 * 60 * 60
 # At most so many wait for a disk that cannot be written to.
 _PENDING_KEPT = 10_000
-# A server that ends waits no longer for another one that writes at that moment.
-_BUSY_TIMEOUT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,21 +195,13 @@ def clear_records(path: Path) -> int | None:
         # SQLite reports by this very class, and by no other, that a file is not what it should be.
         if type(error.__cause__) is not sqlite3.DatabaseError:
             raise
-    try:
-        path.unlink(missing_ok=True)
-        path.with_name(path.name + "-journal").unlink(missing_ok=True)
-    except OSError as error:
-        raise MidfillError(f"{path} cannot be deleted: {error.strerror or error}") from error
+    delete(path)
     return None
 
 
 def _append(path: Path, batch: Sequence[Record | Feedback], now_s: float) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # When somebody works is nobody else's business.
-        path.touch(mode=0o600)
-    except OSError as error:
-        raise MidfillError(f"{path} cannot be written: {error.strerror or error}") from error
+    # When somebody works is nobody else's business.
+    make_private(path)
     with _open(path) as database:
         # One transaction that has the right to write from its start: two servers take turns, and
         # neither can find the table half made. Closing the database undoes what was not committed.
@@ -262,23 +253,8 @@ def _rows(path: Path, table: _Table, since_s: float | None) -> list[dict[str, ob
         ]
 
 
-@contextmanager
-def _open(path: Path) -> Generator[sqlite3.Connection]:
-    """Open the database; whatever goes wrong with it becomes a ``MidfillError``."""
-    try:
-        import sqlite3
-    except ImportError as error:
-        raise MidfillError("this Python was built without sqlite3") from error
-    try:
-        # Transactions are begun and ended here by hand: what Python does itself differs by version.
-        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        with closing(connection):
-            yield connection
-    except sqlite3.OperationalError as error:
-        raise MidfillError(f"{path} cannot be used: {error}") from error
-    except (sqlite3.Error, ValueError) as error:
-        message = f"{path} is damaged: {error}. `midfill stats --clear` deletes it"
-        raise MidfillError(message) from error
+def _open(path: Path) -> AbstractContextManager[sqlite3.Connection]:
+    return opened(path, if_damaged=". `midfill stats --clear` deletes it")
 
 
 def _has_table(database: sqlite3.Connection, table: _Table) -> bool:
