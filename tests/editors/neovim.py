@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from midfill_engine.store import default_home
 from tests.server.conftest import environment
 
 if TYPE_CHECKING:
@@ -92,12 +93,17 @@ def neovim_program() -> str | None:
 
 
 def neovim_environment(folder: Path) -> dict[str, str]:
-    """Return variables for an editor that knows nothing of its user and leaves nothing behind."""
+    """Return variables for an editor that knows nothing of its user and leaves nothing behind.
+
+    Of what the user has, it finds the models, which lie in a cache, and the environment's programs.
+    """
     own = {
         f"XDG_{kind}_HOME": str(folder / kind.lower())
         for kind in ("CONFIG", "DATA", "STATE", "CACHE")
     }
-    return {**os.environ, **environment(), **own, "NVIM_APPNAME": "nvim"}
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    found = {"MIDFILL_HOME": str(default_home()), "PATH": programs}
+    return {**environment(), **own, **found, "NVIM_APPNAME": "nvim"}
 
 
 def scripted_command(folder: Path, how: str = "works") -> list[str]:

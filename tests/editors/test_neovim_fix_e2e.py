@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,10 +16,12 @@ from midfill_engine.store import ModelStore
 from tests.editors.neovim import Neovim, neovim_program
 from tests.editors.test_neovim_e2e import MODEL, wait_for
 
+RUFF = Path(sys.executable).with_name("ruff.exe" if sys.platform == "win32" else "ruff")
+
 pytestmark = [
     pytest.mark.editors,
     pytest.mark.skipif(neovim_program() is None, reason="no Neovim: run `make test-editors`"),
-    pytest.mark.skipif(shutil.which("ruff") is None, reason="no ruff"),
+    pytest.mark.skipif(not RUFF.exists(), reason="no ruff: run `make test-editors`"),
     pytest.mark.skipif(
         ModelStore().model_path(find_model(MODEL)) is None,
         reason=f"{MODEL} is not here: run `midfill models pull {MODEL}`",
@@ -73,7 +74,7 @@ def sums(editor: Neovim) -> Iterator[Path]:
 def diagnose(editor: Neovim, path: Path) -> list[str]:
     """Set what ruff says of a file as a plugin for linters does; returns the codes."""
     done = subprocess.run(
-        ["ruff", "check", "--isolated", "--output-format=json", str(path)],
+        [str(RUFF), "check", "--isolated", "--output-format=json", str(path)],
         capture_output=True,
         text=True,
         check=False,
