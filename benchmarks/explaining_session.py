@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from benchmarks.explaining_places import Place, ProjectFile
@@ -146,6 +145,7 @@ class Writer:
         self._length = length
         self._stopped = threading.Event()
         self._reply: Reply | None = None
+        self._refused = ""
         self._tokens: list[str] = []
         self._thread: threading.Thread | None = None
 
@@ -167,7 +167,7 @@ class Writer:
         end_s = time.monotonic() + _FIRST_TEXT_S
         while not self.grew:
             if time.monotonic() > end_s:
-                raise ServerFailedError("no explanation began")
+                raise ServerFailedError(f"no explanation began: {self._refused or 'the server is silent'}")
             time.sleep(0.01)
         return self
 
@@ -188,8 +188,11 @@ class Writer:
             if self._stopped.is_set():
                 self._client.cancel(self._reply)
             # Cancelled, or superseded: then the next one counts.
-            with suppress(LspError, EOFError):
+            try:
                 self._reply.result(_ANSWER_S)
+            except (LspError, EOFError) as error:
+                self._refused = str(error)
+        self._refused = self._refused or "every function was explained already"
 
 
 class _Unhurried:

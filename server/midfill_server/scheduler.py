@@ -45,12 +45,16 @@ E = TypeVar("E")
 
 
 class Priority(IntEnum):
-    """How urgent a job is; a smaller number is more urgent."""
+    """How urgent a job is; a smaller number is more urgent.
+
+    Who asks for a fix waits for it. What is computed ahead comes before an explanation: it is what
+    the next key needs, and takes seconds at most, while an explanation is read as it grows.
+    """
 
     COMPLETION = 0
-    HOVER = 1
-    FIX = 2
-    PREFETCH = 3
+    FIX = 1
+    PREFETCH = 2
+    HOVER = 3
 
 
 Job: TypeAlias = Callable[[Engine, CancelToken, Callable[[E], None]], T]
@@ -165,7 +169,7 @@ class Scheduler:
         """Run ``job`` and return its result; cancelling the caller cancels the job.
 
         A newer job for ``key``, of whatever priority, ends an older one. A more urgent job makes
-        one that runs stop at its next step: hover and fix are run again later, a prefetch is
+        one that runs stop at its next step: fix and hover are run again later, a prefetch is
         dropped. A completion drops every prefetch, also one that waits.
 
         Raises ``SupersededError`` as soon as the job is ended or dropped,

@@ -132,7 +132,7 @@ class Desk:
     async def settled(self) -> None:
         """Wait until the engine has done all that it was given, and all have heard of it."""
         await turns()
-        await self.scheduler.run("probe", lambda *_: None, priority=Priority.PREFETCH)
+        await self.scheduler.run("probe", lambda *_: None, priority=max(Priority))
         await turns()
 
     async def wait(self, seconds: float) -> None:
@@ -198,3 +198,12 @@ def tell(
     assert unheard == []
     assert desk.engine.closed
     return desk
+
+
+def by_prefix(**answers: str) -> Callable[[CompletionRequest], str]:
+    """A script that looks at the last word before the cursor."""
+
+    def script(request: CompletionRequest) -> str:
+        return answers.get((request.prefix + request.typed).split(" ")[-1], "")
+
+    return script
