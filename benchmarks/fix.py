@@ -43,7 +43,7 @@ from benchmarks.kept import KeptRows
 from benchmarks.problems import DataError
 from benchmarks.provenance import about, warn_if_busy
 from benchmarks.quality_engine import prompt_digest
-from benchmarks.report import json_line, write_json
+from benchmarks.report import tell_result
 from benchmarks.sandbox import Sandbox, SandboxError
 from benchmarks.scores import percent
 from midfill_engine.errors import MidfillError
@@ -105,10 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = as_json(runs)
     if raw is not None:
         figures["humanevalpack, the model alone, pass@1"] = raw
-    line = json_line("fix", {**machine, **asked}, figures)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("fix", {**machine, **asked}, figures, args.json)
     return 0
 
 

@@ -6,6 +6,7 @@ fix takes is the same, whether its answers are new or kept.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -44,11 +45,16 @@ class Answers:
         return time.monotonic() + self._ahead_s
 
     def ask(self, step: Ask) -> str:
-        """Return the answer, up to where it is enough."""
-        return self.answer(step.request, step.enough)
+        """Return the answer, up to where it is enough; ``TimeoutError`` where that takes long."""
+        return self.answer(step.request, step.enough, step.limit_s)
 
-    def answer(self, request: Request, enough: Enough = lambda _: False) -> str:
-        """Return what the model says to a request, up to where it is enough."""
+    def answer(
+        self, request: Request, enough: Enough = lambda _: False, limit_s: float = math.inf
+    ) -> str:
+        """Return what the model says to a request, up to where it is enough.
+
+        Raises ``TimeoutError`` if it would have said that after ``limit_s`` seconds only.
+        """
         began_s = time.monotonic()
         key = key_of(
             self._settings,
@@ -56,16 +62,19 @@ class Answers:
             {name: value for name, value in asdict(request).items() if name not in _NOT_ASKED},
         )
         row = self._kept.get(key)
-        kept = _read(row, enough) if row is not None else None
+        kept = _read(row, enough, limit_s) if row is not None else None
         if kept is None:
-            return self._asked(request, enough, key)
+            return self._asked(request, enough, key, limit_s)
         text, took_s = kept
-        self._ahead_s += took_s - (time.monotonic() - began_s)
+        self._ahead_s += min(took_s, limit_s) - (time.monotonic() - began_s)
+        if took_s > limit_s:
+            raise TimeoutError
         return text
 
-    def _asked(self, request: Request, enough: Enough, key: str) -> str:
+    def _asked(self, request: Request, enough: Enough, key: str, limit_s: float) -> str:
         self.asked += 1
         cancel = CancelToken()
+        is_late = False
         pieces: list[tuple[str, float]] = []
         text = ""
         began_s = time.monotonic()
@@ -74,7 +83,8 @@ class Answers:
                 continue
             text += chunk.text
             pieces.append((chunk.text, round(time.monotonic() - began_s, 4)))
-            if enough(text):
+            is_late = time.monotonic() - began_s > limit_s
+            if enough(text) or is_late:
                 cancel.cancel()
         self._kept.add(
             {
@@ -84,14 +94,16 @@ class Answers:
                 "whole": not cancel.cancelled,
             }
         )
+        if is_late:
+            raise TimeoutError
         return text
 
 
-def _read(row: Mapping[str, object], enough: Enough) -> tuple[str, float] | None:
+def _read(row: Mapping[str, object], enough: Enough, limit_s: float) -> tuple[str, float] | None:
     """Return a kept answer as far as wanted, and how long that took; ``None`` if too short."""
     text = ""
     for piece, at_s in cast("list[tuple[str, float]]", row["pieces"]):
         text += piece
-        if enough(text):
+        if enough(text) or at_s > limit_s:
             return text, at_s
     return (text, float(str(row["seconds"]))) if row["whole"] else None

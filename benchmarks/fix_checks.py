@@ -16,6 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,8 @@ _LIMIT_S = 180.0
 _BLANKS = re.compile(r"\s+")
 # Where something else is, which moves with every line that is put in.
 _LINES = re.compile(r"\bline \d+")
+_WORD = re.compile(r"\w+")
+_QUOTED = re.compile(r"[\"'`]([^\"'`]+)[\"'`]")
 
 CHECKERS: Mapping[str, tuple[str, ...]] = {
     "python": ("ruff", "pyright"),
@@ -75,10 +78,14 @@ def added(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
     return found
 
 
-def contradicts(before: Sequence[Finding], after: Sequence[Finding], target: Finding) -> str | None:
+def contradicts(
+    before: Sequence[Finding], after: Sequence[Finding], target: Finding, old: str, new: str
+) -> str | None:
     """Return what is wrong with saying that ``target`` went and nothing came; ``None`` if nothing.
 
-    Only what the checker of the target says counts.
+    ``before`` is of the text ``old``, ``after`` of ``new``. Only what the target's checker says
+    counts. Of what is wrong in a text that was no program it could not say all: it may say that
+    once the text is one, about lines that are as they were and names that stand in no other line.
     """
     was, now = (
         [finding for finding in findings if finding.source == target.source]
@@ -87,8 +94,38 @@ def contradicts(before: Sequence[Finding], after: Sequence[Finding], target: Fin
     counts = [sum(finding.says == target.says for finding in each) for each in (was, now)]
     if counts[1] >= counts[0]:
         return f"still there: {target.message}"
-    new = added(was, now)
-    return f"new: {new[0].message}" if new else None
+    come = added(was, now)
+    if target.is_syntax:
+        changed, names = _changes(old, new)
+        come = [
+            one
+            for one in come
+            if one.is_syntax
+            or not changed.isdisjoint(_lines_of(one, new))
+            or not names.isdisjoint(_names_in(one.message))
+        ]
+    return f"new: {come[0].message}" if come else None
+
+
+def _changes(old: str, new: str) -> tuple[set[int], set[str]]:
+    """Return the lines of ``new`` that are not of ``old``, and the words that were or are there."""
+    one, other = old.split("\n"), new.split("\n")
+    changed: set[int] = set()
+    words: set[str] = set()
+    for kind, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if kind != "equal":
+            changed |= {*range(c, d), c}
+            words |= set(_WORD.findall(" ".join(one[a:b] + other[c:d])))
+    return changed, words
+
+
+def _lines_of(finding: Finding, text: str) -> range:
+    first, last = (text.count("\n", 0, at) for at in (finding.start, finding.end))
+    return range(first, last + 1)
+
+
+def _names_in(message: str) -> set[str]:
+    return {word for quoted in _QUOTED.findall(message) for word in _WORD.findall(quoted)}
 
 
 class FreshChecks:

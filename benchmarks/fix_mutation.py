@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TypeVar
 
-__all__ = ["BREAKING", "CLASSES", "Mutation", "cut", "mixed", "shuffled", "typo"]
+__all__ = ["BREAKING", "CLASSES", "Mutation", "cut", "entry", "mixed", "shuffled", "typo"]
 
 CLASSES = (
     "undefined name",
@@ -43,6 +43,14 @@ class Mutation:
 def cut(text: str, start: int, end: int, new: str = "") -> Mutation:
     """Return the mutation that has ``new`` in the place of ``[start, end)``."""
     return Mutation(text=text[:start] + new + text[end:], at=start)
+
+
+def entry(spans: Sequence[tuple[int, int]], at: int) -> tuple[int, int]:
+    """Return what goes with one entry of a list, whose entries are at ``spans``: a comma too."""
+    start, end = spans[at]
+    if at + 1 < len(spans):
+        return start, spans[at + 1][0]
+    return (spans[at - 1][1] if at else start), end
 
 
 def shuffled(items: Iterable[_T], rng: random.Random) -> list[_T]:

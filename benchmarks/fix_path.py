@@ -104,7 +104,7 @@ def judged(case: FixCase, found: Fix | None, seconds: float, fresh: FreshChecks)
     contradiction = elsewhere = None
     if text is not None and verified_by is not None:
         after = fresh.run(case.path, text)
-        contradiction = contradicts(case.findings, after, case.target)
+        contradiction = contradicts(case.findings, after, case.target, case.text, text)
         new = [one for one in added(case.findings, after) if one.source != case.target.source]
         elsewhere = f"{new[0].source}: {new[0].message}" if new else None
     return Outcome(

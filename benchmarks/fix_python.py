@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from benchmarks.fix_mutation import BREAKING, Mutation, cut, mixed, shuffled, typo
+from benchmarks.fix_mutation import BREAKING, Mutation, cut, entry, mixed, shuffled, typo
 
 __all__ = ["PYTHON", "PythonSource", "mutations"]
 
@@ -130,10 +130,8 @@ def missing_imports(source: PythonSource, rng: random.Random) -> Iterator[Mutati
         spans = [source.span(alias) for alias in node.names]
         if len(spans) == 1:
             start, end = source.line_span(node)
-        elif at + 1 < len(spans):
-            start, end = spans[at][0], spans[at + 1][0]
         else:
-            start, end = spans[at - 1][1], spans[at][1]
+            start, end = entry(spans, at)
         yield cut(source.text, start, end)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from benchmarks.fix_mutation import Mutation, cut, mixed, shuffled, typo
+from benchmarks.fix_mutation import Mutation, cut, entry, mixed, shuffled, typo
 from midfill_server.syntax import SyntaxTree, language_of
 
 if TYPE_CHECKING:
@@ -125,10 +125,8 @@ def missing_imports(source: TypeScriptSource, rng: random.Random) -> Iterator[Mu
         if len(every) == 1:
             start, end = source.span(statement)
             end = source.text.find("\n", end) + 1 or len(source.text)
-        elif at + 1 < len(every):
-            start, end = every[at][0], every[at + 1][0]
         else:
-            start, end = every[at - 1][1], every[at][1]
+            start, end = entry(every, at)
         yield cut(source.text, start, end)
 
 
@@ -142,8 +140,7 @@ def wrong_argument_counts(source: TypeScriptSource, rng: random.Random) -> Itera
 
     def fewer() -> Iterator[Mutation]:
         for spans in given:
-            start = spans[-2][1] if len(spans) > 1 else spans[-1][0]
-            yield cut(source.text, start, spans[-1][1])
+            yield cut(source.text, *entry(spans, len(spans) - 1))
 
     def more() -> Iterator[Mutation]:
         for spans in given:

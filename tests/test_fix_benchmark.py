@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import gzip
 import json
-import os
 import random
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import fix, fix_python, fix_typescript
+from benchmarks import fix
 from benchmarks.fix_answers import Answers
 from benchmarks.fix_cases import FixCase, cases, chosen
 from benchmarks.fix_checks import Finding, FreshChecks, added, contradicts
 from benchmarks.fix_humaneval import BuggyFunction, on_paper, on_path, read_functions
-from benchmarks.fix_mutation import BREAKING, CLASSES, Mutation, typo
+from benchmarks.fix_mutation import Mutation
 from benchmarks.fix_path import Desk, Outcome, judged
 from benchmarks.fix_projects import Tree
 from benchmarks.fix_report import Run, as_json, lines, write_cases
@@ -31,161 +28,11 @@ from benchmarks.sandbox import Sandbox
 from midfill_engine.fake import ScriptedEngine
 from midfill_engine.types import ChatRequest, CompletionRequest
 from midfill_server.fixing import Ask, Fix, Limits
-
-posix = pytest.mark.skipif(os.name != "posix", reason="programs run only where limits can be set")
-
-PYTHON = '''\
-"""A module."""
-
-from __future__ import annotations
-
-import os
-from typing import (
-    Any,
-    Sequence,
-)
-
-
-def joined(parts: Sequence[str], separator: str) -> str:
-    """Join."""
-    if not parts:
-        print(parts)
-    text = separator.join(str(part) for part in parts)
-    return os.path.normpath(text)
-
-
-def count(values: Any) -> int:
-    number = len(list(values))
-    return max(number, 1)
-'''
+from tests.benchmark_sets import posix, write
+from tests.test_fix_mistakes import PYTHON
 
 # Files with hardly anything in them are left out.
 MODULE = PYTHON + "\n" + "# Much is to be said of this.\n" * 50
-
-TYPESCRIPT = """\
-import { first, second } from "./other";
-
-export function joined(parts: string[], separator: string): string {
-  const text = parts.map((part) => first(part, 1)).join(separator);
-  if (second(text, "now")) {
-    return text;
-  }
-  return text.toUpperCase();
-}
-"""
-
-
-# --- The mistakes --------------------------------------------------------------------------------
-
-
-def made(kind: str, *, text: str = PYTHON, seed: int = 1) -> list[Mutation]:
-    module = fix_python if text is PYTHON else fix_typescript
-    return list(module.mutations(kind, text, random.Random(seed)))
-
-
-def same(one: str, other: str) -> int:
-    """How many letters two texts begin with alike."""
-    return next(
-        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-        min(len(one), len(other)),
-    )
-
-
-def changed(mutations: Sequence[Mutation], original: str) -> set[tuple[str, str]]:
-    """What was replaced by what, around which nothing differs."""
-    found: set[tuple[str, str]] = set()
-    for each in mutations:
-        start = same(original, each.text)
-        was, now = original[start:], each.text[start:]
-        behind = same(was[::-1], now[::-1])
-        found.add((was[: len(was) - behind], now[: len(now) - behind]))
-    return found
-
-
-@pytest.mark.parametrize("kind", CLASSES)
-def test_each_class_makes_mistakes_that_the_seed_decides(kind: str) -> None:
-    mutations = made(kind)
-    assert mutations
-    assert mutations == made(kind)
-    for mutation in mutations:
-        assert mutation.text != PYTHON
-        assert mutation.text[: mutation.at] == PYTHON[: mutation.at]
-        if kind in BREAKING:
-            with pytest.raises(SyntaxError):
-                ast.parse(mutation.text)
-        else:
-            ast.parse(mutation.text)
-    if len(mutations) > 4:
-        assert mutations != made(kind, seed=2)
-
-
-@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind != "bad indentation"])
-def test_typescript_has_the_same_classes_but_for_indentation(kind: str) -> None:
-    mutations = made(kind, text=TYPESCRIPT)
-    assert mutations
-    assert mutations == made(kind, text=TYPESCRIPT)
-    assert all(mutation.text != TYPESCRIPT for mutation in mutations)
-    assert not made("bad indentation", text=TYPESCRIPT)
-
-
-def test_a_mistyped_name_is_no_other_name_of_the_file() -> None:
-    rng = random.Random(3)
-    made_names = {typo("part", "part pat parts prt apart", rng) for _ in range(40)} - {None}
-    assert len(made_names) > 5
-    assert not made_names & {"part", "pat", "parts", "prt"}
-
-
-def test_one_name_of_an_import_goes_and_the_others_stay() -> None:
-    texts = {mutation.text for mutation in made("missing import")}
-    assert PYTHON.replace("import os\n", "") in texts
-    assert PYTHON.replace("    Any,\n", "") in texts
-    assert PYTHON.replace(",\n    Sequence", "") in texts
-    assert not any("annotations" not in text for text in texts)
-    scripts = {mutation.text for mutation in made("missing import", text=TYPESCRIPT)}
-    assert scripts == {
-        TYPESCRIPT.replace("first, second", "second"),
-        TYPESCRIPT.replace("first, second", "first"),
-    }
-
-
-def test_only_the_return_at_the_end_of_a_function_goes() -> None:
-    texts = {mutation.text for mutation in made("missing return")}
-    assert texts == {
-        PYTHON.replace("    return os.path.normpath(text)\n", ""),
-        PYTHON.replace("    return max(number, 1)\n", ""),
-    }
-    scripts = [mutation.text for mutation in made("missing return", text=TYPESCRIPT)]
-    assert scripts == [TYPESCRIPT.replace("  return text.toUpperCase();\n", "")]
-
-
-def test_arguments_are_left_out_or_too_many() -> None:
-    found = changed(made("wrong argument count"), PYTHON)
-    assert (", 1", "") in found
-    assert any(not was and now.startswith(", ") for was, now in found)
-    scripts = changed(made("wrong argument count", text=TYPESCRIPT), TYPESCRIPT)
-    assert (', "now"', "") in scripts
-
-
-def test_types_are_mixed_up_by_values_and_never_by_words_of_the_language() -> None:
-    texts = {mutation.text for mutation in made("type mismatch")}
-    assert PYTHON.replace("str(part)", "part") in texts
-    assert PYTHON.replace("max(number, 1)", 'max(number, "1")') in texts
-    scripts = {mutation.text for mutation in made("type mismatch", text=TYPESCRIPT)}
-    assert TYPESCRIPT.replace('"now"', "5") in scripts
-    assert all("separator: string): string" in text for text in scripts)
-
-
-def test_what_is_not_used_is_new_in_the_file() -> None:
-    for mutation in made("unused name"):
-        was, now = changed([mutation], PYTHON).pop()
-        assert not was
-        assert "import " in now or " = " in now
-
-
-def test_offsets_are_right_behind_other_letters() -> None:
-    text = 'def grüße(größe: int) -> int:\n    "ü"\n    return größe + zahlen("ö", größe)\n'
-    found = list(fix_python.mutations("wrong argument count", text, random.Random(1)))
-    assert text.replace(", größe)", ")") in {mutation.text for mutation in found}
 
 
 # --- What checkers say ---------------------------------------------------------------------------
@@ -205,11 +52,31 @@ def test_what_is_new_is_counted_and_may_have_moved() -> None:
 
 def test_a_fresh_check_contradicts_a_label() -> None:
     target, other = finding("a"), finding("b", source="pyright")
-    assert contradicts([target], [], target) is None
-    assert contradicts([target], [other], target) is None
-    assert contradicts([target], [target], target) == "still there: a"
-    assert contradicts([target], [finding("c")], target) == "new: c"
-    assert contradicts([target, target], [target], target) is None
+    old, new = "a\nb\n", "A\nb\n"
+    assert contradicts([target], [], target, old, new) is None
+    assert contradicts([target], [other], target, old, new) is None
+    assert contradicts([target], [target], target, old, new) == "still there: a"
+    assert contradicts([target], [finding("c", start=2)], target, old, new) == "new: c"
+    assert contradicts([target, target], [target], target, old, new) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "start", "code", "is_wrong"),
+    [
+        ("`os` imported but unused", 4, "F401", False),
+        ("too long", 0, "E501", True),
+        ("`gone` imported but unused", 4, "F401", True),
+        ("`here` imported but unused", 4, "F401", True),
+        ("Expected an expression", 4, "", True),
+    ],
+)
+def test_what_wrong_syntax_hid_elsewhere_contradicts_nothing(
+    message: str, start: int, code: str, is_wrong: bool
+) -> None:
+    target = finding("Expected `:`", code="")
+    after = [finding(message, code=code, start=start + len("here()") * (start > 0))]
+    said = contradicts([target], after, target, "gone()\nb\nc\n", "here()\nb\nc\n")
+    assert said == (f"new: {message}" if is_wrong else None)
 
 
 def test_what_is_fixed_stands_where_the_mistake_is() -> None:
@@ -381,6 +248,23 @@ def test_the_clock_goes_on_by_what_a_kept_answer_took(tmp_path: Path) -> None:
     assert 39 < answers.clock() - began_s < 45
 
 
+def test_an_answer_that_comes_too_late_is_none(tmp_path: Path) -> None:
+    kept = KeptRows(tmp_path / "answers.jsonl")
+    hasty = replace(step("a"), limit_s=0.0)
+    with pytest.raises(TimeoutError):
+        Answers(ScriptedEngine("one\n"), kept, ("m",)).ask(hasty)
+    # What was said by then is kept for who has more time.
+    answers = Answers(ScriptedEngine(""), kept, ("m",))
+    assert answers.ask(step("a")) == "one\n"
+    (row,) = list(kept.path.read_text().splitlines())[-1:]
+    kept.add({**json.loads(row), "pieces": [["one\n", 40.0]], "seconds": 50.0})
+    began_s = answers.clock()
+    with pytest.raises(TimeoutError):
+        answers.ask(replace(step("a"), limit_s=20.0))
+    assert 19 < answers.clock() - began_s < 25
+    assert answers.asked == 0
+
+
 # --- HumanEvalPack-Fix ---------------------------------------------------------------------------
 
 FUNCTION = BuggyFunction(
@@ -441,9 +325,7 @@ def test_a_failing_example_is_fixed_and_held_against_all_tests(tmp_path: Path) -
 def test_a_set_that_is_missing_or_of_another_kind_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_functions(tmp_path)
-    path = tmp_path / "humanevalpack-fix" / "python-half.jsonl.gz"
-    path.parent.mkdir()
-    path.write_bytes(gzip.compress(b'{"task_id": "Python/0"}\n'))
+    write(tmp_path / "humanevalpack-fix" / "python-half.jsonl.gz", [{"task_id": "Python/0"}])
     with pytest.raises(DataError, match="bug_type"):
         read_functions(tmp_path)
 
@@ -529,9 +411,7 @@ def test_a_run_is_told_in_a_table_and_one_line(
         "example_test": FUNCTION.examples,
         "test": FUNCTION.tests,
     }
-    path = tmp_path / "humanevalpack-fix" / "python-half.jsonl.gz"
-    path.parent.mkdir()
-    path.write_bytes(gzip.compress(json.dumps(row).encode()))
+    write(tmp_path / "humanevalpack-fix" / "python-half.jsonl.gz", [row])
     engine = ScriptedEngine("    return 2 * x\n```")
     monkeypatch.setattr(fix, "open_engine", lambda *_: engine)
     command = ["--data", str(tmp_path), "--language", "typescript"]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import CancelledError as FutureCancelledError
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -27,7 +29,7 @@ from midfill_server.checking.resident import Residents
 from midfill_server.checking.table import checkers_for
 from midfill_server.document import Snapshot
 from midfill_server.fixing import Ask, Case, Definitions, Diagnostic, Fix, Limits, fix
-from midfill_server.scheduler import Priority, Scheduler
+from midfill_server.scheduler import CallLater, Priority, Scheduler, Timer, call_later_on_loop
 
 __all__ = ["Desk", "Finder", "Fixes", "Wish", "find_fix"]
 
@@ -38,8 +40,10 @@ _log = logging.getLogger(__name__)
 _KEY = "fix"
 _MAX_KNOWN = 128
 _MAX_OFFERED = 48
-# Behind a long prompt of somebody else a fix may come a little later than its own limit says.
-_GRACE_S = 10.0
+# What a search does after its own limit: it stops what it waits for, and tells what it has.
+_GRACE_S = 5.0
+# Who opens a list anew cancels its request for the old one first.
+_LINGER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +112,20 @@ Finder = Callable[[Desk], T]
 
 def find_fix(wish: Wish, desk: Desk) -> Fix | None:
     """Look for a fix. Blocking; raises what the engine raises, and when it is cancelled."""
-    checkers = wish.checkers(desk.residents)
-    return fix(wish.case, checkers, desk.ask, desk.cancel, wish.limits)
+    began_s = time.monotonic()
+    checkers, case = wish.checkers(desk.residents), wish.case
+    left_s = wish.limits.timeout_s - (time.monotonic() - began_s)
+    return fix(case, checkers, desk.ask, desk.cancel, replace(wish.limits, timeout_s=left_s))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Search:
-    """A fix that is looked for, and how many wait for it."""
+    """A fix that is looked for, how many wait for it, and when it ends because nobody does."""
 
     key: object
     task: asyncio.Task[Fix | None]
     waiting: int = 0
+    ending: Timer | None = None
 
 
 class Fixes:
@@ -133,14 +140,17 @@ class Fixes:
         *,
         on_busy: Callable[[bool], None] = lambda is_busy: None,
         residents: Residents | None = None,
+        call_later: CallLater | None = None,
     ) -> None:
         self._scheduler = scheduler
+        self._call_later = call_later or call_later_on_loop
         self._on_busy = on_busy
         self._residents = residents or Residents()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="midfill-fix")
         self._turn = asyncio.Lock()
         self._known: OrderedDict[object, Fix | None] = OrderedDict()
         self._searches: dict[object, _Search] = {}
+        self._patience: set[asyncio.Timeout] = set()
         self._running: set[_Run] = set()
         self._offered: OrderedDict[str, Wish] = OrderedDict()
 
@@ -173,27 +183,33 @@ class Fixes:
         """Return the fix, in a tuple, once it is found; ``None`` if that takes too long.
 
         It is looked for even when patience has ended, until it is dropped for another one. If the
-        caller is cancelled, nobody waits for it. Raises what the engine raises.
+        caller is cancelled, nobody waits for it: it ends at once, or a moment later if patience
+        was limited, so that who asks again finds it. Raises what the engine raises.
         """
         known = self.known(wish)
         if known is not None:
             return known
         search = self._search(wish)
         search.waiting += 1
-        patient = patience_s is None
         try:
-            # Not ``asyncio.timeout``: the search may raise the same error for itself.
-            await asyncio.wait([search.task], timeout=patience_s)
+            await self._wait(search, patience_s)
         except asyncio.CancelledError:
-            patient = True
+            if search.waiting == 1:
+                delay_s = 0.0 if patience_s is None else _LINGER_S
+                search.ending = self._call_later(delay_s, partial(self._drop, search))
             raise
         finally:
             search.waiting -= 1
-            if patient and not search.waiting:
-                self._drop(search)
         if not search.task.done() or search.task.cancelled():
             return None
         return (search.task.result(),)
+
+    def hurry(self, within_s: float) -> None:
+        """Let the patience end so soon of all who wait with limited patience now."""
+        until_s = asyncio.get_running_loop().time() + within_s
+        for patience in self._patience:
+            if (patience.when() or 0.0) > until_s:
+                patience.reschedule(until_s)
 
     async def run(self, work: Finder[T], limit_s: float) -> T:
         """Do ``work`` in the thread, after all that is done there. Cancelling the caller ends it.
@@ -231,6 +247,16 @@ class Fixes:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._residents.close()
 
+    async def _wait(self, search: _Search, patience_s: float | None) -> None:
+        # The search may raise the same error for itself, but not here.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s) as patience:
+                self._patience.add(patience)
+                try:
+                    await asyncio.wait([search.task])
+                finally:
+                    self._patience.remove(patience)
+
     def _search(self, wish: Wish) -> _Search:
         """Return the search for a fix, which begins here if it has not."""
         key = wish.key
@@ -238,6 +264,9 @@ class Fixes:
             if other.key != key and not other.waiting:
                 self._drop(other)
         search = self._searches.get(key)
+        if search is not None and search.ending is not None:
+            # Whoever asks anew wants it to go on.
+            search.ending.cancel()
         if search is None:
             task = asyncio.get_running_loop().create_task(self._look(wish))
             search = self._searches[key] = _Search(key=key, task=task)
@@ -276,7 +305,11 @@ class _Run:
         self._answer: Future[str] | None = None
 
     def ask(self, step: Ask) -> str:
-        """Have the engine answer; from the thread. Raises ``CheckCancelledError`` when stopped."""
+        """Have the engine answer; from the thread.
+
+        Raises ``CheckCancelledError`` when stopped, ``TimeoutError`` after the step's limit: by
+        then the engine has stopped, or does so at its next step.
+        """
         with self._lock:
             if self.cancel.cancelled:
                 raise CheckCancelledError("Nobody waits for this fix any more.")
@@ -302,7 +335,8 @@ class _Run:
             finally:
                 self._on_busy(False)
 
-        return await self._scheduler.run(_KEY, job, priority=Priority.FIX)
+        async with asyncio.timeout(step.limit_s):
+            return await self._scheduler.run(_KEY, job, priority=Priority.FIX)
 
 
 def _answered(step: Ask, engine: Engine, cancel: CancelToken) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from midfill_server.checking.finding import Finding, Places
-from midfill_server.checking.verdict import LineEdit, line_edits, reproduced, verdict
+from midfill_server.checking.verdict import LineEdit, is_apart, line_edits, reproduced, verdict
 from midfill_server.document import PositionEncoding
 
 
@@ -91,6 +93,34 @@ def test_what_an_editor_shows_is_found_again() -> None:
 def test_of_two_that_say_the_same_the_nearer_one_is_meant() -> None:
     near = finding(6, A.message)
     assert reproduced([A, near], finding(5, A.message)) == near
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "apart"),
+    [
+        (0, "`os` imported but unused", True),
+        (3, "Trailing whitespace", True),
+        # In a line that was edited, or about a name of one, old or new.
+        (2, "Trailing whitespace", False),
+        (0, "`total` imported but unused", False),
+        (3, "undefined name `count`", False),
+        (3, "undefined name `counts`", True),
+    ],
+)
+def test_what_is_in_other_lines_and_about_other_names_is_apart(
+    line: int, message: str, apart: bool
+) -> None:
+    old = "import os\n\nif count\n    f()\n"
+    new = "import os\n\nif total:\n    f()\n"
+    assert is_apart(finding(line, message), line_edits(old, new), old, new) is apart
+
+
+def test_what_reaches_into_an_edited_line_is_not_apart() -> None:
+    old, new = "a\nb\nc\n", "a\nB\nc\n"
+    long = replace(finding(0, "too long"), last_line=1)
+    assert not is_apart(long, line_edits(old, new), old, new)
+    # Where lines went, the one that stands there now counts.
+    assert not is_apart(finding(1, "odd"), line_edits("a\nb\nc\n", "a\nc\n"), "a\nb\nc\n", "a\nc\n")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import RequestError
 from midfill_engine.types import ChatRequest, CompletionRequest
 from midfill_server.checking.base import CheckCancelledError
+from midfill_server.checking.finding import Finding
 from midfill_server.fixing import Ask, Case, Check, Fix, Limits, fix, steps
 from midfill_server.fixing.edits import applied
 from tests.server.fixing_marks import Strict, case_of, finding
@@ -143,21 +144,6 @@ def test_answers_and_checks_are_limited() -> None:
     assert len(checker.asked) == 3
 
 
-def test_time_is_limited() -> None:
-    case = _missing_return()
-    now = iter(range(0, 1000, 10))
-    asked: list[Ask] = []
-
-    def answer(step: Ask) -> str:
-        asked.append(step)
-        return f"{len(asked)}\n"
-
-    checker = Strict(case, lambda text: False)
-    ask = fix(case, [checker], answer, CancelToken(), Limits(timeout_s=25), clock=lambda: next(now))
-    assert ask is None
-    assert 0 < len(asked) < 5
-
-
 def test_a_model_that_cannot_chat_is_asked_no_more_for_that() -> None:
     case = _missing_return()
     chats = 0
@@ -275,12 +261,55 @@ def test_of_wrong_syntax_no_rest_is_called_fixed() -> None:
     assert found.text == "def f():\n    a()\n    b()\n"
 
 
-def test_where_wrong_syntax_hid_something_the_fix_is_right_but_not_verified() -> None:
+def test_what_wrong_syntax_hid_elsewhere_is_nothing_against_its_fix() -> None:
     case = case_of("import os\n\nif a<|\n|>    b()\n", "Expected `:`, found newline")
     hidden = finding(case, "`os` imported but unused", line=0)
     checker = Strict(case, lambda text: "if a:" in text, lambda text: [hidden] * (":" in text))
+    found = answered(case, [checker], limits=Limits(only_verified=True))
+    assert found is not None
+    assert found.verified_by == "strict"
+    assert found.text == "import os\n\nif a:\n    b()\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        # In the line that was edited; about what stands there; wrong syntax again.
+        ("Too many blanks", 4),
+        ("`a` is redefined", 30),
+        ("Expected an expression", 30),
+    ],
+)
+def test_what_may_come_of_the_fix_of_wrong_syntax_leaves_it_unverified(
+    message: str, line: int
+) -> None:
+    text = "import os\n\n\ndef f():\n    g(a<|\n|>\n\n" + "def g():\n    pass\n\n\n" * 8
+    case = case_of(text, "Expected `)`, found newline")
+    new = finding(case, message, line=line)
+    checker = Strict(case, lambda text: "g(a)" in text, lambda text: [new] * ("g(a)" in text))
     found = answered(case, [checker])
     assert found is not None
     assert found.verified_by is None
-    assert found.text == "import os\n\nif a:\n    b()\n"
     assert answered(case, [checker], limits=Limits(only_verified=True)) is None
+
+
+def test_of_other_kinds_nothing_may_have_been_hidden() -> None:
+    case = case_of("import os\n\nprint(<|dat|>, data)\n", "Undefined name `dat`")
+    new = finding(case, "`os` imported but unused", line=0)
+    checker = Strict(case, lambda text: text != case.text, lambda text: [new][: text != case.text])
+    found = answered(case, [checker])
+    assert found is not None
+    assert found.verified_by is None
+
+
+def test_of_several_texts_the_one_that_uncovers_least_is_taken() -> None:
+    case = case_of("x = [\n    f(a\n    <|b|>,\n]\n", "Expected `)`, found name")
+    hidden = [finding(case, f"`{name}` imported but unused", line=3) for name in ("os", "re")]
+
+    def also(text: str) -> list[Finding]:
+        return hidden[1:] if "f(a)" in text else hidden if text != case.text else []
+
+    found = answered(case, [Strict(case, lambda text: text != case.text, also)])
+    assert found is not None
+    assert "f(a)" in found.text
+    assert found.verified_by == "strict"

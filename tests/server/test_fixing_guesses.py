@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from midfill_engine.types import Sampling
-from midfill_server.fixing import Case, fixer
+from midfill_server.fixing import Case
 from midfill_server.fixing.candidates import candidates
 from midfill_server.fixing.case import Ready
+from midfill_server.fixing.sieve import Sieve
 from tests.server.fixing_marks import Known, case_of, plain
 
 
 def guesses(case: Case) -> list[str]:
     """Return the texts that take no model, each once, as long as they are within the scope."""
-    sieve = fixer._Sieve(case)  # pyright: ignore[reportPrivateUsage] it is what tries them.
+    sieve = Sieve(case)
     return [
         idea.text
         for idea in candidates(case, 0)
@@ -272,7 +273,9 @@ def test_guesses_come_before_questions_and_greedy_answers_before_samples() -> No
 @pytest.mark.parametrize(
     ("text", "message", "expected"),
     [
+        ("f(a, <|'|>, {}, b)\n", '"(" was not closed', "f(a, '', {}, b)\n"),
         ('f(<|"a|>, b)\n', "missing closing quote in string literal", 'f("a", b)\n'),
+        ("x = f(<|a|>, b | c 0, d)\n", '"(" was not closed', "x = f(a, b | c, 0, d)\n"),
         ("x = [\n    a\n    <|b|>,\n]\n", "Expected `]`, found name", "x = [\n    a,\n    b,\n]\n"),
         (
             "x = {\n    1: (a, b,\n    2: (c, d),\n<|}|>\n",

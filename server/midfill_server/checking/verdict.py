@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 
 from midfill_server.checking.finding import Finding
 
-__all__ = ["LineEdit", "Verdict", "line_edits", "reproduced", "verdict"]
+__all__ = ["LineEdit", "Verdict", "is_apart", "line_edits", "reproduced", "verdict"]
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _BLANKS = re.compile(r"\s+")
@@ -123,6 +123,27 @@ def verdict(
         removed=left.count(target) == list(before).count(target),
         added=tuple(one for one in added if one.severity not in _SILENT),
     )
+
+
+def is_apart(one: Finding, edits: Sequence[LineEdit], old: str, new: str) -> bool:
+    """Return whether a finding of the text ``new`` has nothing to do with what was edited.
+
+    It is in no line that was edited, and no name that it quotes stands in one, before or after.
+    After wrong syntax was fixed, that is what the checker could not see before.
+    """
+    if any(
+        edit.new_first <= one.last_line and one.first_line < max(edit.new_last, edit.new_first + 1)
+        for edit in edits
+    ):
+        return False
+    before, after = _LINE_END.split(old), _LINE_END.split(new)
+    edited = (
+        line
+        for edit in edits
+        for line in (*before[edit.first : edit.last], *after[edit.new_first : edit.new_last])
+    )
+    words = {word for name in _QUOTED.findall(one.message) for word in _WORDS.findall(name)}
+    return not any(words & set(_WORDS.findall(line)) for line in edited)
 
 
 def _is_at(old_line: int, one: Finding, edits: Sequence[LineEdit]) -> bool:

@@ -9,10 +9,12 @@ from types import MappingProxyType
 
 from midfill_engine.types import Sampling
 from midfill_server.fixing import (
+    closing,
     converting,
     filling,
     importing,
     inserting,
+    lacking,
     naming,
     removing,
     returning,
@@ -34,6 +36,7 @@ _MAX_INSIDE = 2
 
 _RANGE, _TAIL, _LINE = filling.range_anew, filling.tail, filling.line
 _ARGUMENTS, _RETURN, _STATEMENT = filling.within_arguments, returning.last_return, filling.statement
+_FURTHER = lacking.further_arguments
 _CHAT, _IMPORT = rewriting.rewritten, importing.asked_import
 
 # What hardly needs a model; a checker looks at each in turn.
@@ -43,12 +46,20 @@ _GUESSES: Mapping[Kind, tuple[_Guess, ...]] = MappingProxyType(
         Kind.ATTRIBUTE: (naming.suggested, naming.near_members),
         Kind.IMPORT: (naming.suggested, naming.near_modules),
         Kind.SYNTAX: (
+            closing.missing_ends,
+            inserting.missing_arrow,
             inserting.missing_tokens,
             inserting.other_indentation,
             inserting.missing_marks,
+            inserting.missing_brackets,
         ),
+        Kind.RETURN: (returning.sure_returns,),
         Kind.UNUSED: (returning.forgotten_return, removing.unused),
-        Kind.ARGUMENTS: (naming.suggested, removing.surplus_arguments),
+        Kind.ARGUMENTS: (
+            naming.suggested,
+            lacking.named_like_parameters,
+            removing.surplus_arguments,
+        ),
         Kind.TYPE: (naming.suggested, removing.repeated_arguments, converting.unwrapped),
         Kind.OTHER: (naming.suggested, converting.unwrapped),
     }
@@ -61,8 +72,20 @@ _QUESTIONS: Mapping[Kind, tuple[tuple[_Question, ...], tuple[_Question, ...]]] =
         Kind.IMPORT: ((_TAIL, _RANGE, _CHAT), (_TAIL, _RANGE)),
         Kind.SYNTAX: ((_RANGE, _TAIL, _LINE, _STATEMENT, _CHAT), (_TAIL, _LINE)),
         Kind.UNUSED: ((_CHAT,), ()),
-        Kind.ARGUMENTS: ((_ARGUMENTS, _TAIL, _RANGE, _STATEMENT, _CHAT), (_ARGUMENTS, _TAIL)),
-        Kind.RETURN: ((_RETURN, returning.local_returns, _CHAT), (_RETURN,)),
+        Kind.ARGUMENTS: (
+            (_FURTHER, _ARGUMENTS, _TAIL, _RANGE, _STATEMENT, _CHAT),
+            (_FURTHER, _ARGUMENTS, _TAIL),
+        ),
+        Kind.RETURN: (
+            (
+                _RETURN,
+                returning.local_returns,
+                returning.made_return,
+                returning.any_return,
+                _CHAT,
+            ),
+            (_RETURN,),
+        ),
         Kind.TYPE: (
             (_RANGE, _TAIL, _ARGUMENTS, _STATEMENT, _CHAT),
             (_TAIL, _RANGE, _ARGUMENTS),

@@ -6,7 +6,16 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Diagnostic", "Kind", "expected_tokens", "kind_of", "quoted_names", "suggested_names"]
+__all__ = [
+    "Diagnostic",
+    "Kind",
+    "expected_tokens",
+    "kind_of",
+    "lacks_arguments",
+    "missing_parameters",
+    "quoted_names",
+    "suggested_names",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +52,9 @@ class Kind(StrEnum):
 _CODES: dict[Kind, str] = {
     Kind.UNDEFINED: "F821 F822 F823 reportUndefinedVariable name-defined no-undef 2304 2552 2503 "
     "undeclared_var_use E0425 E0433 E0412 UndeclaredName UndeclaredImportedName",
-    Kind.SYNTAX: "E999 invalid-syntax syntax SyntaxError 1002 1003 1005 1109 1128 1131 1136 1138 "
-    "1434",
+    Kind.SYNTAX: "E999 invalid-syntax syntax SyntaxError 1002 1003 1005 1009 1010 1068 1109 1110 "
+    "1121 1123 1124 1125 1126 1127 1128 1129 1130 1131 1132 1134 1135 1136 1137 1138 1139 1140 "
+    "1141 1142 1145 1146 1160 1161 1180 1181 1351 1381 1382 1433 1434 1435 17002 17008 17014",
     Kind.ATTRIBUTE: "reportAttributeAccessIssue reportOptionalMemberAccess attr-defined union-attr "
     "2339 2551 E0599 E0609 E0610 MissingFieldOrMethod no_member",
     Kind.ARGUMENTS: "reportCallIssue call-arg call-overload 2554 2555 2556 2575 2769 E0061 "
@@ -56,7 +66,7 @@ _CODES: dict[Kind, str] = {
     Kind.TYPE: "reportArgumentType reportAssignmentType reportReturnType reportOperatorIssue "
     "reportIndexIssue reportOptionalSubscript reportOptionalOperand reportGeneralTypeIssues "
     "arg-type return-value assignment operator index list-item dict-item 2322 2345 2365 2362 2363 "
-    "2741 2740 18047 18048 2531 2532 E0308 E0277 IncompatibleAssign MismatchedTypes",
+    "2559 2741 2740 18047 18048 2531 2532 E0308 E0277 IncompatibleAssign MismatchedTypes",
     Kind.IMPORT: "reportMissingImports reportMissingModuleSource import-not-found import-untyped "
     "2305 2307 2614 2724 E0432 BrokenImport",
 }
@@ -129,6 +139,22 @@ _EXPECTED = re.compile(
     r"|(?:missing|expecting) [`\"']?([^`\"'\w\s]{1,3})[`\"']?",
     re.IGNORECASE,
 )
+# Which counts are told, and in which order, differs.
+_WANTED_AND_GIVEN = re.compile(
+    r"(?:expected (?:at least )?|takes )(\d+).*? arguments?,? (?:but got|but|have) (\d+)"
+    r"|function call, expected (?:at least )?(\d+), have (\d+)",
+    re.IGNORECASE,
+)
+_TOO_FEW = re.compile(
+    r"arguments? missing for|missing (?:\w+ )*arguments?\b|(?:too few|not enough) arguments"
+    r"|expected \d+ more ",
+    re.IGNORECASE,
+)
+_PARAMETERS = re.compile(
+    r"(?:arguments? missing for parameters?|missing (?:\w+ )*arguments?) (.*?)(?: in call .*)?\Z"
+    r"|argument for (\S+) was not provided",
+    re.IGNORECASE,
+)
 _UNCLOSED = re.compile(r"[`\"']([(\[{])[`\"'] (?:was|is) (?:never|not) closed", re.IGNORECASE)
 _CLOSER = {"(": ")", "[": "]", "{": "}"}
 
@@ -171,3 +197,20 @@ def expected_tokens(message: str) -> tuple[str, ...]:
     found = [one[1] or one[2] or one[3] for one in _EXPECTED.finditer(message)]
     found += [_CLOSER[one[1]] for one in _UNCLOSED.finditer(message)]
     return tuple(dict.fromkeys(found))
+
+
+def lacks_arguments(diagnostic: Diagnostic) -> bool:
+    """Return whether a diagnostic is that a call has too few arguments."""
+    message = diagnostic.message.partition("\n")[0]
+    counts = _WANTED_AND_GIVEN.search(message)
+    if counts is not None:
+        wanted, given = (int(count) for count in counts.groups() if count is not None)
+        return given < wanted
+    return _TOO_FEW.search(message) is not None
+
+
+def missing_parameters(diagnostic: Diagnostic) -> tuple[str, ...]:
+    """Return the parameters that a diagnostic says get no argument, as far as it names them."""
+    said = (diagnostic.message.partition("\n")[0], *diagnostic.related)
+    told = (found[1] or found[2] for one in said for found in _PARAMETERS.finditer(one))
+    return tuple(dict.fromkeys(name for one in told for name in quoted_names(one)))

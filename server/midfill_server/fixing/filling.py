@@ -16,6 +16,7 @@ from midfill_server.syntax.spans import arguments_at, statement_at
 
 __all__ = [
     "MAX_LINE_TOKENS",
+    "closing_at",
     "fim_request",
     "first_line",
     "has_line",
@@ -129,13 +130,13 @@ def within_arguments(case: Case, sampling: Sampling) -> Iterator[Asked]:
     place = (given.start, given.end)
 
     def read(answer: str) -> Iterator[str]:
-        end = _closing(answer)
+        end = closing_at(answer)
         inside = answer[:end] if end is not None else first_line(answer)
         if answer and ("\n" not in inside or end is not None):
             yield case.replaced(*place, inside.rstrip())
 
     def enough(answer: str) -> bool:
-        return has_line(answer) or _closing(answer) is not None
+        return has_line(answer) or closing_at(answer) is not None
 
     yield _asked(case, line_start, *place, MAX_LINE_TOKENS, sampling, read, enough)
 
@@ -225,7 +226,7 @@ def _cut_at(answer: str, rest: str) -> str | None:
     return None
 
 
-def _closing(answer: str) -> int | None:
+def closing_at(answer: str) -> int | None:
     """Return where a bracket is closed that the answer does not open."""
     depth = 0
     quote = ""

@@ -6,6 +6,7 @@ where each runs: the engine is free while a checker works.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,24 +18,22 @@ from midfill_engine.errors import RequestError
 from midfill_engine.types import ChatRequest, Request
 from midfill_server.checking.base import CheckCancelledError, Checker, CheckFailedError
 from midfill_server.checking.finding import Finding
-from midfill_server.checking.verdict import line_edits, reproduced, verdict
+from midfill_server.checking.verdict import is_apart, line_edits, reproduced, verdict
 from midfill_server.fixing.candidates import candidates
-from midfill_server.fixing.case import Asked, Case, Ready
-from midfill_server.fixing.diagnostic import Diagnostic, Kind, kind_of
+from midfill_server.fixing.case import Asked, Case, Idea, Ready
+from midfill_server.fixing.diagnostic import Kind, kind_of
 from midfill_server.fixing.edits import TextEdit, edits_between, summary
 from midfill_server.fixing.findings import diagnostic_of, finding_of
+from midfill_server.fixing.sieve import Sieve
 
 __all__ = ["Ask", "Check", "Fix", "Limits", "Step", "fix", "steps"]
-
-# A fix is not a new program.
-_MAX_ADDED_CHARS = 2000
-_MAX_PARSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How much may be tried: answers of a model, checks of texts, seconds for all of it.
 
+    ``timeout_s`` ends an answer or a check in its midst; ``check_timeout_s`` ends a single check.
     ``only_verified``: what no checker confirmed is not worth anything.
     """
 
@@ -63,19 +62,26 @@ class Fix:
 class Ask:
     """A step for the engine. It is answered with the model's text, or ``None`` if it has none.
 
-    Once ``enough`` is true of what there is of the text, the rest would not be looked at.
+    Once ``enough`` is true of what there is of the text, the rest would not be looked at. After
+    ``limit_s`` seconds nobody waits for it any more.
     """
 
     request: Request
     enough: Callable[[str], bool]
+    limit_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A step for a checker. It is answered with its findings, or ``None`` if it says nothing."""
+    """A step for a checker. It is answered with its findings, or ``None`` if it says nothing.
+
+    It hangs if it takes longer than ``timeout_s``; after ``limit_s`` nobody waits any more.
+    """
 
     checker: Checker
     text: str
+    timeout_s: float
+    limit_s: float
 
 
 Step: TypeAlias = Ask | Check
@@ -102,24 +108,26 @@ def fix(
 ) -> Fix | None:
     """Return a fix, or ``None`` if none is found in time. Blocking: for a thread of its own.
 
-    ``ask`` has the engine answer one request, which may end once ``enough`` is true of its text,
-    and raises when it is cancelled. That ends this too, as ``cancel`` does while a checker works
+    ``ask`` has the engine answer one request, which may end once ``enough`` is true of its text;
+    it raises ``TimeoutError`` after the step's ``limit_s``, and something else when it is
+    cancelled. That ends this too, as ``cancel`` does while a checker works
     (``CheckCancelledError``).
     """
-    bounds = limits or Limits()
-    run = steps(case, checkers, bounds, clock=clock)
+    run = steps(case, checkers, limits or Limits(), clock=clock)
     answer: str | tuple[Finding, ...] | None = None
     can_chat = True
     try:
         step = next(run)
         while True:
             if isinstance(step, Check):
-                answer = _checked(step, case, cancel, bounds.check_timeout_s)
+                answer = _checked(step, case, cancel)
             elif isinstance(step.request, ChatRequest) and not can_chat:
                 answer = None
             else:
                 try:
                     answer = ask(step)
+                except TimeoutError:
+                    answer = None
                 except RequestError:
                     # A base model does not chat; it fills in all the same.
                     can_chat, answer = False, None
@@ -128,13 +136,15 @@ def fix(
         return end.value
 
 
-def _checked(
-    step: Check, case: Case, cancel: CancelToken, timeout_s: float
-) -> tuple[Finding, ...] | None:
+def _checked(step: Check, case: Case, cancel: CancelToken) -> tuple[Finding, ...] | None:
+    # A checker that stays is kept when it is cancelled, and ended when it hangs.
+    over = cancel.child(deadline_s=time.monotonic() + step.limit_s)
     try:
-        return step.checker.check(case.path, step.text, cancel, timeout_s)
+        return step.checker.check(case.path, step.text, over, min(step.timeout_s, step.limit_s))
     except CheckCancelledError:
-        raise
+        if cancel.cancelled:
+            raise
+        return None
     except CheckFailedError:
         return None
 
@@ -150,132 +160,180 @@ def steps(
 
     The first checker that finds the diagnostic itself decides. Without any a text is as good as its
     syntax, and the first one that is not worse is the fix, unverified. So is one that removes the
-    diagnostic and adds another, where nothing better is found.
+    diagnostic and adds another, where nothing better is found. Of wrong syntax every text is
+    verified that adds nothing but what the checker could not have seen before.
     """
-    deadline_s = clock() + limits.timeout_s
-    judge = yield from _judge(case, checkers)
+    budget = _Budget(limits, clock)
+    judge = yield from _judge(case, checkers, budget)
     if judge is None and limits.only_verified:
         return None
     if judge is not None:
-        case = replace(
-            case,
-            others=(*case.others, *(diagnostic_of(one, case.snapshot) for one in judge.before)),
-        )
-    sieve = _Sieve(case)
-    best: dict[_Worth, Fix] = {}
-    answers = checks = 0
+        seen = (diagnostic_of(one, case.snapshot) for one in judge.before)
+        case = replace(case, others=(*case.others, *seen))
+    sieve = Sieve(case)
+    best = _Best()
     for idea in candidates(case, limits.answers):
-        texts: Iterable[str] = (idea.text,) if isinstance(idea, Ready) else ()
-        if isinstance(idea, Asked) and answers < limits.answers:
-            answer = yield Ask(request=idea.request, enough=idea.enough)
-            answers += isinstance(answer, str)
-            texts = idea.read(answer) if isinstance(answer, str) else ()
+        if case.kind is Kind.SYNTAX and best.is_whole and isinstance(idea, Asked):
+            # What the syntax hid is there after every right fix: no answer would be better.
+            break
         drops = isinstance(idea, Ready) and idea.drops
-        for text in filter(sieve.keeps, texts):
+        texts = yield from _texts_of(idea, budget)
+        for text in (one for one in texts if sieve.keeps(one, budget.left_s)):
             if judge is None and not drops:
                 return _fix(case, text, None, sieve.tried)
-            if judge is None or checks == limits.checks:
+            if judge is None or not budget.may_check:
                 continue
-            checks += 1
-            worth = yield from _worth_of(case, judge, text, drops)
+            budget.checks += 1
+            worth, added = yield from _worth_of(case, judge, text, budget, drops=drops)
             name = judge.checker.name if worth in _VERIFIED else None
-            best.setdefault(worth, _fix(case, text, name, sieve.tried))
+            best.add(worth, added, _fix(case, text, name, sieve.tried))
             if worth is _Worth.GOOD:
-                return best[worth]
-            if worth is _Worth.ELSEWHERE and case.kind is Kind.SYNTAX:
-                # What the syntax hid is there after every right fix: none of them is verified.
-                return None if limits.only_verified else best[worth]
-        if clock() >= deadline_s:
+                break
+        if budget.is_over or best.is_good:
             break
-    found = best.get(_Worth.ELSEWHERE) or best.get(_Worth.PARTIAL)
-    return None if found is None or (limits.only_verified and not found.verified_by) else found
+    return best.fix(only_verified=limits.only_verified)
+
+
+class _Budget:
+    """What may still be spent of the limits."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._deadline_s = clock() + limits.timeout_s
+        self.answers = 0
+        self.checks = 0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until all of it has to be over."""
+        return max(self._deadline_s - self._clock(), 0.0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self.left_s <= 0
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the model may be asked once more."""
+        return self.answers < self._limits.answers and not self.is_over
+
+    @property
+    def may_check(self) -> bool:
+        """Whether one more text may be checked."""
+        return self.checks < self._limits.checks and not self.is_over
+
+    def check(self, checker: Checker, text: str) -> Check:
+        """Return the step that checks a text in what time there is."""
+        timeout_s = self._limits.check_timeout_s
+        return Check(checker=checker, text=text, timeout_s=timeout_s, limit_s=self.left_s)
+
+
+def _texts_of(
+    idea: Idea, budget: _Budget
+) -> Generator[Step, str | tuple[Finding, ...] | None, Iterable[str]]:
+    """Return the texts of an idea; of a question, once it is answered."""
+    if isinstance(idea, Ready):
+        return (idea.text,)
+    if not budget.may_ask:
+        return ()
+    answer = yield Ask(request=idea.request, enough=idea.enough, limit_s=budget.left_s)
+    if not isinstance(answer, str):
+        return ()
+    budget.answers += 1
+    return idea.read(answer)
 
 
 class _Worth(Enum):
-    """What a checker's word makes of a text."""
+    """What a checker's word makes of a text; the best first."""
 
     GOOD = auto()
     """The diagnostic is gone and nothing came."""
-    PARTIAL = auto()
-    """The same, but the syntax around it is still wrong."""
+    UNCOVERED = auto()
+    """Wrong syntax is gone, and what came has nothing to do with the fix: it was hidden before."""
     ELSEWHERE = auto()
-    """The diagnostic is gone and another one came: with wrong syntax that may have been hidden."""
+    """The diagnostic is gone and another one came."""
+    PARTIAL = auto()
+    """The diagnostic is gone and nothing came, but the syntax around it is still wrong."""
     NOTHING = auto()
 
 
-_VERIFIED = frozenset({_Worth.GOOD, _Worth.PARTIAL})
+_VERIFIED = frozenset({_Worth.GOOD, _Worth.UNCOVERED, _Worth.PARTIAL})
+
+
+class _Best:
+    """The best text of each worth: that to which the least was added, the first of those."""
+
+    def __init__(self) -> None:
+        self._found: dict[_Worth, tuple[int, Fix]] = {}
+
+    def add(self, worth: _Worth, added: int, fix: Fix) -> None:
+        """Take note of a text after which there are so many findings more."""
+        if worth not in self._found or added < self._found[worth][0]:
+            self._found[worth] = added, fix
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing better can be found."""
+        return _Worth.GOOD in self._found
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is one that leaves no wrong syntax."""
+        return any(worth in self._found for worth in (_Worth.UNCOVERED, _Worth.ELSEWHERE))
+
+    def fix(self, *, only_verified: bool) -> Fix | None:
+        """Return the best one of all."""
+        for worth in _Worth:
+            if worth in self._found and (worth in _VERIFIED or not only_verified):
+                return self._found[worth][1] if worth is not _Worth.NOTHING else None
+        return None
 
 
 def _worth_of(
-    case: Case, judge: _Judge, text: str, drops: bool
-) -> Generator[Step, str | tuple[Finding, ...] | None, _Worth]:
-    """Have a text checked."""
-    after = yield Check(checker=judge.checker, text=text)
+    case: Case, judge: _Judge, text: str, budget: _Budget, *, drops: bool
+) -> Generator[Step, str | tuple[Finding, ...] | None, tuple[_Worth, int]]:
+    """Have a text checked; returns how many findings were added, too."""
+    after = yield budget.check(judge.checker, text)
     if not isinstance(after, tuple):
-        return _Worth.NOTHING
-    said = verdict(judge.before, after, judge.target, line_edits(case.text, text))
-    is_broken = case.kind is Kind.SYNTAX and any(
-        kind_of(one) is Kind.SYNTAX and _is_inside(case, one)
-        for one in (diagnostic_of(each, case.snapshot) for each in after)
-    )
+        return _Worth.NOTHING, 0
+    edits = line_edits(case.text, text)
+    said = verdict(judge.before, after, judge.target, edits)
+    wrong = [one for one in after if kind_of(diagnostic_of(one, case.snapshot)) is Kind.SYNTAX]
+    is_broken = case.kind is Kind.SYNTAX and any(_is_inside(case, one) for one in wrong)
     if said.is_good:
-        return _Worth.PARTIAL if is_broken else _Worth.GOOD
-    if said.removed and not drops and not is_broken:
-        return _Worth.ELSEWHERE
-    return _Worth.NOTHING
+        return (_Worth.PARTIAL if is_broken else _Worth.GOOD), 0
+    count = len(said.added)
+    if not said.removed or drops or is_broken:
+        return _Worth.NOTHING, count
+    was_hidden = case.kind is Kind.SYNTAX and all(
+        one not in wrong and is_apart(one, edits, case.text, text) for one in said.added
+    )
+    return (_Worth.UNCOVERED if was_hidden else _Worth.ELSEWHERE), count
 
 
-def _is_inside(case: Case, one: Diagnostic) -> bool:
+def _is_inside(case: Case, one: Finding) -> bool:
     """Return whether a finding is where the fix may be, or a line below, where it may be told."""
-    return case.scope.start <= one.start <= case.next_line(case.scope.end)
+    start = diagnostic_of(one, case.snapshot).start
+    return case.scope.start <= start <= case.next_line(case.scope.end)
 
 
 def _judge(
-    case: Case, checkers: Sequence[Checker]
+    case: Case, checkers: Sequence[Checker], budget: _Budget
 ) -> Generator[Step, str | tuple[Finding, ...] | None, _Judge | None]:
     """Find the checker that says of the text what the diagnostic says."""
     wanted = finding_of(case.diagnostic, case.snapshot)
     for checker in checkers:
-        before = yield Check(checker=checker, text=case.text)
+        if budget.is_over:
+            break
+        before = yield budget.check(checker, case.text)
         if not isinstance(before, tuple):
             continue
         target = reproduced(before, wanted)
         if target is not None:
             return _Judge(checker=checker, before=before, target=target)
     return None
-
-
-class _Sieve:
-    """Knows which texts were there already, and which are no fixes at a glance."""
-
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        self._seen = {case.text}
-        self.tried = 0
-
-    def keeps(self, text: str) -> bool:
-        """Return whether a text is new, differs where it may, and is no worse in its syntax."""
-        if text in self._seen:
-            return False
-        self._seen.add(text)
-        case = self._case
-        scope = case.scope
-        edits = edits_between(case.text, text)
-        if not scope.holds(edits) or sum(len(edit.new) for edit in edits) > _MAX_ADDED_CHARS:
-            return False
-        if case.tree is not None:
-            tree = case.tree.edited_within(text, limit_s=_MAX_PARSE_S)
-            if tree is None:
-                # A busy machine is no reason to refuse what a checker will look at.
-                self.tried += 1
-                return True
-            if tree.errors > case.tree.errors:
-                return False
-            if case.kind is Kind.SYNTAX and case.tree.errors == tree.errors > 0:
-                # A checker may only say something else of the same mistake.
-                return False
-        self.tried += 1
-        return True
 
 
 def _fix(case: Case, text: str, verified_by: str | None, tried: int) -> Fix:

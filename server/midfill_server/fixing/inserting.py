@@ -8,16 +8,46 @@ from collections.abc import Iterable, Iterator
 from midfill_server.fixing.case import Case, Ready
 from midfill_server.fixing.diagnostic import expected_tokens
 
-__all__ = ["missing_marks", "missing_tokens", "other_indentation"]
+__all__ = [
+    "missing_arrow",
+    "missing_brackets",
+    "missing_marks",
+    "missing_tokens",
+    "other_indentation",
+]
 
 _MAX_INDENTATIONS = 6
 _MAX_QUOTES = 4
 _MAX_LINES_ABOVE = 30
+_MAX_PLACES = 16
 _OPENER = {")": "(", "]": "[", "}": "{"}
+_CLOSER = {opener: closer for closer, opener in _OPENER.items()}
+# Where a bracket may be opened, and where one may be closed.
+_STARTS = re.compile(r"(?<![\w.$])(?=[\w\"'`.$<([{])|(?<=\w)(?=\s*[)\]])")
+# Where one value stands behind another.
+_GAP = re.compile(r"(?<=[\w)\]}\"'`])(?= +[\w(\[{\"'`-])")
+# Those of an arrow function, at the end: in brackets, with a type behind, or one alone.
+_PARAMETERS = re.compile(r"\(([^()]*)\)(?:\s*:[^()=]*)?\Z|(?<![\w.])([^\W\d]\w*)\Z")
+_ENDS = re.compile(r"(?<=[\w\"'`)\]}>])(?![\w.$])")
 _ABOUT_INDENTATION = re.compile(
     r"indent|block|decorator|expected (?:an )?(?:expression|statement)", re.IGNORECASE
 )
 _COMMENT = r"(?:\s*(?:#|//).*)?\s*\Z"
+
+
+def missing_arrow(case: Case) -> Iterator[Ready]:
+    """Yield the text with an arrow behind parameters that are used behind the gap."""
+    if not case.language_id.startswith(("typescript", "javascript")):
+        return
+    line_start, line_end = case.line_span(min(case.diagnostic.start, len(case.text)))
+    line = case.text[line_start:line_end]
+    for gap in _GAP.finditer(line):
+        before, after = line[: gap.start()], line[gap.start() :]
+        parameters = _PARAMETERS.search(before)
+        names = re.findall(r"[^\W\d]\w*", parameters[1] or parameters[2]) if parameters else []
+        if any(re.search(rf"(?<![\w.]){name}\b", after) for name in names):
+            place = line_start + gap.start()
+            yield Ready(text=case.replaced(place, place, " =>"))
 
 
 def missing_tokens(case: Case) -> Iterator[Ready]:
@@ -39,18 +69,59 @@ def missing_marks(case: Case) -> Iterator[Ready]:
     text, start = case.text, min(case.diagnostic.start, len(case.text))
     line_start, line_end = case.line_span(start)
     line = text[line_start:line_end]
+    quote = next((one for one in "\"'`" if line.count(one) % 2), None)
+    if quote is not None:
+        opened = line.rfind(quote)
+        ends = [found.start() for found in re.finditer(r"[,)\]}:;]|\Z", line[opened:])]
+        for end in ends[:_MAX_QUOTES]:
+            place = line_start + opened + end
+            yield Ready(text=case.replaced(place, place, quote))
     if re.search(r"quote|unterminated|string", case.diagnostic.message, re.IGNORECASE):
-        quote = next((one for one in "\"'`" if line.count(one) % 2), None)
-        opened = line.rfind(quote) if quote else -1
-        if quote and opened >= 0:
-            ends = [found.start() for found in re.finditer(r"[,)\]}:;]|\Z", line[opened:])]
-            for end in ends[:_MAX_QUOTES]:
-                place = line_start + opened + end
-                yield Ready(text=case.replaced(place, place, quote))
         return
     above = text[:line_start].rstrip()
     if above and above[-1] not in ",;([{:":
         yield Ready(text=case.replaced(len(above), len(above), ","))
+    gaps = [line_start + gap.start() for gap in _GAP.finditer(line)]
+    for gap in sorted(gaps, key=lambda gap: abs(gap - start))[:_MAX_PLACES]:
+        yield Ready(text=case.replaced(gap, gap, ","))
+
+
+def missing_brackets(case: Case) -> Iterator[Ready]:
+    """Yield the text with the partner of a bracket that has none in its line put in there.
+
+    What is expected there instead is no help: a comma, mostly.
+    """
+    start = min(case.diagnostic.start, len(case.text))
+    above = case.text[: case.line_span(start)[0]].rstrip()
+    places: list[tuple[int, str]] = []
+    for at in dict.fromkeys((start, len(above))):
+        places += _partners(case, at)
+    places.sort(key=lambda one: abs(one[0] - start))
+    for place, bracket in places[:_MAX_PLACES]:
+        yield Ready(text=case.replaced(place, place, bracket))
+
+
+def _partners(case: Case, at: int) -> Iterator[tuple[int, str]]:
+    """Yield where in the line of ``at`` which bracket may be missing."""
+    first, end = case.line_span(at)
+    line = case.text[first:end]
+    open_: list[tuple[int, str]] = []
+    for found in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[()\[\]{}]", line):
+        bracket, place = found[0], found.start()
+        if bracket in _CLOSER:
+            open_.append((place, bracket))
+        elif bracket not in _OPENER:
+            continue
+        elif open_ and open_[-1][1] == _OPENER[bracket]:
+            open_.pop()
+        else:
+            for one in _STARTS.finditer(line, 0, place + 1):
+                yield first + one.start(), _OPENER[bracket]
+    for place, bracket in open_:
+        # What is open at the end of a line goes on in the next one.
+        if place < len(line.rstrip()) - 1:
+            for one in _ENDS.finditer(line, place + 1):
+                yield first + one.start(), _CLOSER[bracket]
 
 
 def _code_end(case: Case, at: int) -> int:

@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 
 from midfill_server.fixing.case import Case, Ready
 from midfill_server.fixing.diagnostic import Kind, quoted_names, suggested_names
+from midfill_server.fixing.known_members import members_of
 from midfill_server.fixing.scope import function_of
 from midfill_server.syntax import definitions, enclosing
 
@@ -20,6 +21,8 @@ _MAX_POOL = 4000
 _LEAST_ALIKE = 0.72
 _NAME = re.compile(r"(?<![\w.$])[^\W\d][\w$]*")
 _MEMBER = re.compile(r"(?<=[.>:])[^\W\d][\w$]*")
+# All of what stands in the quotes, in which there may be quotes of the other kind.
+_TYPE = re.compile(r"(?:class|on type|object of type|module) ([`\"'])(.+?)\1(?=[\s.,;]|\Z)")
 _CLASS = re.compile(r"(?:class|type|object of type|for) [`\"'](?:type\[)?([^\W\d]\w*)")
 # Nobody means these.
 _NEVER = frozenset({"and", "as", "def", "del", "elif", "else", "for", "from", "if", "import", "in"})
@@ -72,6 +75,8 @@ def near_members(case: Case) -> Iterator[Ready]:
                 entry = case.definitions.file(head.path)
                 every = entry.definitions if entry is not None else ()
                 likely |= {one.name for one in every if one.container == owner}
+    for _, type_ in _TYPE.findall(case.diagnostic.message):
+        likely |= set(members_of(case.language_id, type_))
     pool = dict.fromkeys((*sorted(likely), *_MEMBER.findall(text)))
     for name in _nearest(wrong, pool, frozenset(likely)):
         yield Ready(text=case.replaced(*place, name))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from midfill_server.fixing.case import Case, Ready
+from midfill_server.fixing.diagnostic import lacks_arguments
 from midfill_server.syntax import imports
 from midfill_server.syntax.spans import Span, arguments_at, statement_at
 
@@ -45,6 +46,8 @@ def surplus_arguments(case: Case) -> Iterator[Ready]:
 
     Where the call as a whole is wrong, the last ones were too many: one of them, or a few.
     """
+    if lacks_arguments(case.diagnostic):
+        return
     items, places, wrong = _given(case)
     written = [case.text[one.start : one.end] for one in items]
     if wrong is None:
@@ -71,6 +74,8 @@ def repeated_arguments(case: Case) -> Iterator[Ready]:
 def last_arguments(case: Case) -> Iterator[Ready]:
     """Yield the text without the last argument of a call, the last two, and so on."""
     items, places, _ = _given(case)
+    if lacks_arguments(case.diagnostic):
+        return
     for n in reversed(places):
         gone = [one for one in places if one >= n]
         yield Ready(text=_without_items(case, items, gone), drops=True)
