@@ -8,7 +8,7 @@ from lsprotocol import types
 
 from midfill_server.convert import to_offset
 from midfill_server.handlers import lifecycle
-from midfill_server.handlers.inline_completion import refused
+from midfill_server.handlers.refusal import refused
 from midfill_server.pipeline import Query
 from midfill_server.postprocess import Length
 

@@ -32,7 +32,8 @@ from midfill_server.handlers.arguments import (
     table_of,
 )
 from midfill_server.handlers.diagnostics import diagnostic_of
-from midfill_server.handlers.hover import name_model, opened_texts, refusal_of
+from midfill_server.handlers.hover import name_model, opened_texts
+from midfill_server.handlers.refusal import must_be_shown
 from midfill_server.handlers.work_done import work_done
 from midfill_server.syntax import SyntaxTree, enclosing
 
@@ -103,6 +104,7 @@ async def explain_diagnostic(ls: MidfillServer, arguments: Sequence[object]) -> 
     question = ask_about_diagnostic(
         ground_selection(snapshot, tree, start, end, ls.project.surroundings),
         line=snapshot.text[slice(*lines.span(lines.line_of(one.start), snapshot.text))],
+        marked=snapshot.text[one.start : one.end],
         message=one.message,
         code=one.code,
         source=one.source,
@@ -170,9 +172,7 @@ def _teller(ls: MidfillServer, table: Mapping[str, object]) -> Callable[[str, bo
 def _may_be_explained(ls: MidfillServer, snapshot: Snapshot, cursor: int) -> None:
     if not ls.settings.explain.enabled:
         raise RequestFailedError("Explanations are switched off (explain.enabled).")
-    reason = refusal_of(ls, snapshot, cursor)
-    if reason is not None:
-        raise RequestFailedError(f"No model is shown this: {reason}.")
+    must_be_shown(ls, snapshot, cursor)
 
 
 def _length(ls: MidfillServer, table: Mapping[str, object]) -> Length:

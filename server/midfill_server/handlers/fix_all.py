@@ -24,7 +24,7 @@ from midfill_server.handlers.arguments import (
 )
 from midfill_server.handlers.diagnostics import diagnostic_of, informed, wish_for
 from midfill_server.handlers.edits import apply
-from midfill_server.handlers.hover import refusal_of
+from midfill_server.handlers.refusal import must_be_shown
 from midfill_server.handlers.work_done import Report, work_done
 from midfill_server.scheduler import EngineUnavailableError, SupersededError
 
@@ -59,9 +59,7 @@ async def fix_all(ls: MidfillServer, arguments: Sequence[object]) -> dict[str, o
     if not ls.settings.fix.enabled:
         raise RequestFailedError("Fixes are switched off (fix.enabled).")
     one = diagnostic_of(given, snapshot, ls.encoding)
-    reason = refusal_of(ls, snapshot, one.start)
-    if reason is not None:
-        raise RequestFailedError(f"No model is shown this: {reason}.")
+    must_be_shown(ls, snapshot, one.start)
     await asyncio.shield(lifecycle.started(ls))
     kind = one.code or one.source or "problems"
     async with work_done(ls, f"midfill: fixing all {kind}") as report:

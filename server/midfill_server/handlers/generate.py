@@ -22,7 +22,7 @@ from midfill_server.handlers.arguments import (
     unstructured,
 )
 from midfill_server.handlers.edits import apply
-from midfill_server.handlers.hover import refusal_of
+from midfill_server.handlers.refusal import must_be_shown
 from midfill_server.handlers.work_done import work_done
 from midfill_server.pipeline import Query
 from midfill_server.postprocess import Length
@@ -51,9 +51,7 @@ async def generate(ls: MidfillServer, arguments: Sequence[object]) -> dict[str, 
     if position is None:
         raise JsonRpcInvalidParams(f"{GENERATE_COMMAND} takes a position")
     cursor = to_offset(snapshot, position, ls.encoding)
-    reason = refusal_of(ls, snapshot, cursor)
-    if reason is not None:
-        raise RequestFailedError(f"No model is shown this: {reason}.")
+    must_be_shown(ls, snapshot, cursor)
     tree = ls.reader.trees.tree(snapshot.uri, snapshot.language_id, snapshot.text)
     language = language_of(snapshot.language_id, snapshot.uri)
     place = place_for_code(snapshot.text, cursor, tree, language)

@@ -27,14 +27,14 @@ from midfill_server.explaining import (
 )
 from midfill_server.explaining.explainer import Outcome
 from midfill_server.handlers.announced import announces
-from midfill_server.handlers.inline_completion import NEOVIM, refused
+from midfill_server.handlers.inline_completion import NEOVIM
+from midfill_server.handlers.refusal import refusal_of
 from midfill_server.handlers.status import State
-from midfill_server.pipeline import Query
 
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
 
-__all__ = ["hover", "may_be_asked", "name_model", "opened_texts", "refusal_of"]
+__all__ = ["hover", "may_be_asked", "name_model", "opened_texts"]
 
 _log = logging.getLogger(__name__)
 
@@ -121,19 +121,6 @@ def name_model(ls: MidfillServer) -> None:
     latest = ls.status.latest
     if latest.state is State.READY and latest.model is not None:
         ls.explainer.model_id = latest.model
-
-
-def refusal_of(ls: MidfillServer, snapshot: Snapshot, cursor: int) -> str | None:
-    """Return why a model is not shown a document, ``None`` if it may be."""
-    query = Query(
-        uri=snapshot.uri,
-        text=snapshot.text,
-        cursor=cursor,
-        language_id=snapshot.language_id,
-        # It need not be a place where somebody types.
-        invoked=True,
-    )
-    return refused(ls, query)
 
 
 def opened_texts(ls: MidfillServer) -> dict[str, str]:

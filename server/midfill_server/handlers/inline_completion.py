@@ -13,11 +13,10 @@ from lsprotocol import types
 
 from midfill_engine.types import Timings
 from midfill_server.alternatives import BUDGET_S
-from midfill_server.context.visible import path_of
 from midfill_server.convert import to_offset, to_range
 from midfill_server.document import Snapshot
 from midfill_server.handlers import feedback, lifecycle
-from midfill_server.judgement.places import refusal
+from midfill_server.handlers.refusal import refused
 from midfill_server.pipeline import Completion, Query
 from midfill_server.postprocess import Length
 from midfill_server.scheduler import EngineUnavailableError, SupersededError
@@ -26,7 +25,7 @@ from midfill_server.statistics import Record
 if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
 
-__all__ = ["NEOVIM", "PROGRESS_METHOD", "STATS_METHOD", "inline_completion", "refused"]
+__all__ = ["NEOVIM", "PROGRESS_METHOD", "STATS_METHOD", "inline_completion"]
 
 _log = logging.getLogger(__name__)
 
@@ -120,19 +119,6 @@ async def _others(ls: MidfillServer, query: Query, completion: Completion) -> tu
     except Exception:
         _log.exception("request %s has no other texts", ls.protocol.msg_id)
         return ()
-
-
-def refused(ls: MidfillServer, query: Query) -> str | None:
-    """Return why nothing is suggested at a place, whatever a model may say there."""
-    return refusal(
-        path=path_of(query.uri) or "",
-        language_id=query.language_id,
-        text=query.text,
-        cursor=query.cursor,
-        settings=ls.settings.completion,
-        roots=ls.roots,
-        invoked=query.invoked,
-    )
 
 
 def _request(ls: MidfillServer, params: types.InlineCompletionParams) -> _Request | None:

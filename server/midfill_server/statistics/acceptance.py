@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
 from midfill_server.statistics.feedback import Feedback
+from midfill_server.statistics.summary import grouped
 
 __all__ = ["Acceptance", "Calibration", "Reception", "summarise_feedback"]
 
@@ -67,18 +68,10 @@ def summarise_feedback(feedback: Sequence[Feedback]) -> Reception:
     return Reception(
         all=_acceptance(feedback),
         invoked=_acceptance([each for each in feedback if each.invoked]),
-        models=_groups(feedback, lambda each: each.model_id),
-        languages=_groups(feedback, lambda each: each.language_id),
+        models=grouped(feedback, lambda each: each.model_id, _acceptance),
+        languages=grouped(feedback, lambda each: each.language_id, _acceptance),
         calibration=_calibration([each for each in feedback if not each.invoked]),
     )
-
-
-def _groups(feedback: Sequence[Feedback], name: Callable[[Feedback], str]) -> dict[str, Acceptance]:
-    members: dict[str, list[Feedback]] = {}
-    for each in feedback:
-        members.setdefault(name(each), []).append(each)
-    most_shown = sorted(members, key=lambda key: (-len(members[key]), key))
-    return {key: _acceptance(members[key]) for key in most_shown}
 
 
 def _acceptance(feedback: Sequence[Feedback]) -> Acceptance:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from statistics import median
+from typing import TypeVar
 
 from midfill_server.source import Source
 from midfill_server.statistics.record import Record
 
-__all__ = ["Figures", "Percentiles", "Summary", "Tokens", "summarise"]
+__all__ = ["Figures", "Percentiles", "Summary", "Tokens", "grouped", "summarise"]
 
 _DAYS_SHOWN = 7
+
+T = TypeVar("T")
+F = TypeVar("F")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,25 +90,28 @@ def summarise(records: Sequence[Record], now_s: float, *, zone: tzinfo | None = 
     def day(record: Record) -> str:
         return datetime.fromtimestamp(record.when_s, zone).date().isoformat()
 
-    days = _groups(records, day)
+    days = grouped(records, day, _figures)
     return Summary(
         first_s=min((r.when_s for r in records), default=None),
         last_s=max((r.when_s for r in records), default=None),
         all=_figures(records),
         waited=_figures([r for r in records if r.source.waited_for_model]),
         tokens=_tokens([r for r in records if r.source is Source.MODEL]),
-        models=_groups(records, lambda record: record.model_id),
-        languages=_groups(records, lambda record: record.language_id),
+        models=grouped(records, lambda record: record.model_id, _figures),
+        languages=grouped(records, lambda record: record.language_id, _figures),
         days={name: days[name] for name in sorted(days.keys() & last_days)},
     )
 
 
-def _groups(records: Iterable[Record], name: Callable[[Record], str]) -> dict[str, Figures]:
-    members: dict[str, list[Record]] = {}
-    for record in records:
-        members.setdefault(name(record), []).append(record)
-    most_used = sorted(members, key=lambda key: (-len(members[key]), key))
-    return {key: _figures(members[key]) for key in most_used}
+def grouped(
+    items: Iterable[T], name: Callable[[T], str], figures: Callable[[Sequence[T]], F]
+) -> dict[str, F]:
+    """Return the figures of the items of each name; the name that most items have is first."""
+    members: dict[str, list[T]] = {}
+    for item in items:
+        members.setdefault(name(item), []).append(item)
+    most_first = sorted(members, key=lambda key: (-len(members[key]), key))
+    return {key: figures(members[key]) for key in most_first}
 
 
 def _figures(records: Sequence[Record]) -> Figures:
