@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.provenance import about
-from benchmarks.report import json_line, write_json
+from benchmarks.report import tell_result
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.loading import open_engine
@@ -164,10 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nstopped early; what was measured until now:", file=sys.stderr)
     engine.close()
     found = {"model": args.model, "seed": args.seed, "exact": _tell(exact)}
-    line = json_line("anchoring", about(peer_version=None), found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("anchoring", about(peer_version=None), found, args.json)
     return 0
 
 

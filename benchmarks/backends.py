@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.engine_speed import CONTEXT_TOKENS, OurSpeed, rounds
 from benchmarks.provenance import about, warn_if_busy
-from benchmarks.report import Figure, Progress, as_json, json_line, spread, table, write_json
+from benchmarks.report import Figure, Progress, as_json, spread, table, tell_result
 from midfill_engine.backends.base import Backend
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import MidfillError
@@ -80,10 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         compared = f"{', '.join(others)}: times as fast as {first}"
         print(table(f"\n{spec.id}, {args.threads} threads, {args.device}; {compared}", figures))
         found[spec.id] = as_json(figures)
-    line = json_line("backends", machine, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("backends", machine, found, args.json)
     return 0 if found else 1
 
 

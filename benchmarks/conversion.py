@@ -21,16 +21,7 @@ from pathlib import Path
 
 from benchmarks.large_checkpoints import SHAPES, SOURCES, open_source, write_checkpoint
 from benchmarks.provenance import about
-from benchmarks.report import (
-    Figure,
-    Goal,
-    Progress,
-    as_json,
-    json_line,
-    spread,
-    table,
-    write_json,
-)
+from benchmarks.report import Figure, Goal, Progress, as_json, spread, table, tell_result
 
 __all__ = ["Conversion", "convert_alone", "convert_here", "large_figures", "main"]
 
@@ -124,10 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     else:
         found = _convert_pulled(args.model, args.work)
-    line = json_line("conversion", origin, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("conversion", origin, found, args.json)
     return 0 if found else 1
 
 

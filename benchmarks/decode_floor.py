@@ -21,7 +21,7 @@ import onnx
 
 from benchmarks.engine_speed import CONTEXT_TOKENS, OurSpeed, rounds
 from benchmarks.provenance import about, warn_if_busy
-from benchmarks.report import Figure, Goal, as_json, json_line, spread, table, write_json
+from benchmarks.report import Figure, Goal, as_json, spread, table, tell_result
 from midfill_engine.backends.onnx_backend import OnnxBackend
 from midfill_engine.machine import probe_machine
 from midfill_engine.onnx.convert import OnnxManifest
@@ -97,10 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = _measure(folder, model_id, args.threads, args.rounds)
         print(table(f"\n{model_id}, {chosen.layout} weights", figures))
         found[model_id] = {"layout": chosen.layout, **as_json(figures)}
-    line = json_line("decode_floor", machine, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("decode_floor", machine, found, args.json)
     return 0 if found else 1
 
 

@@ -44,11 +44,10 @@ from benchmarks.report import (
     Goal,
     Progress,
     as_json,
-    json_line,
     short,
     spread,
     table,
-    write_json,
+    tell_result,
 )
 from benchmarks.server_session import ServerFailedError
 from benchmarks.typing_scripts import code_sources, line_scripts
@@ -103,10 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "pause_ms": args.pause_ms,
         "project": f"{PACKAGE} {metadata.version(PACKAGE)}, samples",
     }
-    line = json_line("explaining", {**machine, **conditions}, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("explaining", {**machine, **conditions}, found, args.json)
     return 0
 
 

@@ -167,7 +167,8 @@ class Writer:
         end_s = time.monotonic() + _FIRST_TEXT_S
         while not self.grew:
             if time.monotonic() > end_s:
-                raise ServerFailedError(f"no explanation began: {self._refused or 'the server is silent'}")
+                why = self._refused or "the server is silent"
+                raise ServerFailedError(f"no explanation began: {why}")
             time.sleep(0.01)
         return self
 

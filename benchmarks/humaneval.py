@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 if not __package__:
@@ -33,10 +34,18 @@ from benchmarks.answers import (
     file_name,
     open_asker,
 )
-from benchmarks.problems import SETS, DataError, Problem, ProblemSet, read_problems, sample
+from benchmarks.problems import (
+    SETS,
+    DataError,
+    Problem,
+    ProblemSet,
+    parse_sets,
+    read_problems,
+    sample,
+)
 from benchmarks.provenance import about
 from benchmarks.published import published_for
-from benchmarks.report import json_line, write_json
+from benchmarks.report import tell_result
 from benchmarks.sandbox import Limits, Sandbox, SandboxError
 from benchmarks.scores import Score, mark, score_lines, scores
 from midfill_engine.cancel import CancelToken
@@ -211,21 +220,7 @@ def _tell(
         "published_note": published.note if published else None,
     }
     figures = {run.name: run.as_json() for run in runs}
-    line = json_line("humaneval", {**machine, **asked}, figures)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
-
-
-def _sets(text: str) -> dict[str, int | None]:
-    """Return how many problems of which sets; ``None`` where it is not said."""
-    wanted: dict[str, int | None] = {}
-    for part in filter(None, text.split(",")):
-        name, _, limit = part.strip().partition(":")
-        if name not in SETS or (limit and not limit.isdecimal()):
-            raise argparse.ArgumentTypeError(f"sets are NAME or NAME:N of {', '.join(SETS)}")
-        wanted[name] = int(limit) if limit else None
-    return wanted
+    tell_result("humaneval", {**machine, **asked}, figures, args.json)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -238,7 +233,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--model", required=True, metavar="ID|PATH", help="of the registry, or on disk")
     data = os.environ.get(_DATA)
     add("--data", type=Path, default=data, metavar="DIR", help=f"the sets; default ${_DATA}")
-    add("--set", type=_sets, default=dict.fromkeys(SETS), metavar="NAME[:N],…", help="all")
+    sets = partial(parse_sets, SETS)
+    add("--set", type=sets, default=dict.fromkeys(SETS), metavar="NAME[:N],…", help="all")
     add("--limit", type=int, metavar="N", help="problems of a set that says no N; all")
     add("--seed", type=int, default=1)
     add("--format", action="append", metavar="NAME", help="of infilling; the model's own (repeat)")

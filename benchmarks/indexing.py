@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.provenance import about, warn_if_busy
-from benchmarks.report import Figure, Goal, Progress, as_json, json_line, spread, table, write_json
+from benchmarks.report import Figure, Goal, Progress, as_json, spread, table, tell_result
 from midfill_server.context.index import WorkspaceIndex
 
 __all__ = ["main", "write_repository"]
@@ -106,10 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     title = f"Indexing {args.root or f'{args.files} generated files'}"
     print(table(title, figures))
     found = {"files": args.files, "switch_ms": sys.getswitchinterval() * 1000, **as_json(figures)}
-    line = json_line("indexing", machine, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("indexing", machine, found, args.json)
     return 0
 
 

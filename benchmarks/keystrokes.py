@@ -22,7 +22,7 @@ from benchmarks.llama_typist import SERVER_FLAGS
 from benchmarks.llama_vim import FIRST_PREDICT_MS, LATER_PREDICT_MS
 from benchmarks.peer_llama import PeerError, build_name, find_program
 from benchmarks.provenance import about, warn_if_busy
-from benchmarks.report import Progress, json_line, write_json
+from benchmarks.report import Progress, tell_result
 from benchmarks.server_session import ServerFailedError
 from benchmarks.typing_scripts import (
     Script,
@@ -103,10 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.clear()
         print(f"error: {error}", file=sys.stderr)
         return 1
-    line = json_line("keystrokes", {**machine, **_conditions(args, plan)}, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("keystrokes", {**machine, **_conditions(args, plan)}, found, args.json)
     if args.plot:
         save_plot(args.plot, curves)
     return 0

@@ -20,16 +20,7 @@ from benchmarks.engine_speed import CONTEXT_TOKENS, EngineSpeed, measure_engine
 from benchmarks.overhead import Overhead, measure_overhead
 from benchmarks.peer_llama import HOW_TO_GET, LlamaBench, PeerError, open_peer
 from benchmarks.provenance import about, warn_if_busy
-from benchmarks.report import (
-    Figure,
-    Goal,
-    Progress,
-    as_json,
-    json_line,
-    spread,
-    table,
-    write_json,
-)
+from benchmarks.report import Figure, Goal, Progress, as_json, spread, table, tell_result
 from benchmarks.server_session import ServerFailedError, ServerRun, measure_server
 from midfill_engine.cancel import CancelToken
 from midfill_engine.errors import MidfillError
@@ -90,10 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.clear()
         print(f"error: {error}", file=sys.stderr)
         return 1
-    line = json_line("latency", {**machine, "threads": args.threads}, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("latency", {**machine, "threads": args.threads}, found, args.json)
     return 0
 
 

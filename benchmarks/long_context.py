@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.provenance import about, warn_if_busy
-from benchmarks.report import Figure, Progress, as_json, json_line, spread, table, write_json
+from benchmarks.report import Figure, Progress, as_json, spread, table, tell_result
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.options import EngineOptions
@@ -237,11 +237,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     origin = about(peer_version=None)
     figures, kv_bytes = _measure(args.model, lengths, args.place or _PLACES, args.seed)
     told = {"model": args.model, "seed": args.seed, "kv_bytes": kv_bytes, **figures}
-    line = json_line("long-context", origin, told)
-    print(f"\n{line}")
+    tell_result("long-context", origin, told, args.json)
     warn_if_busy(origin)
-    if args.json:
-        write_json(args.json, line)
     return 0
 
 

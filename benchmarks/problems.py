@@ -8,15 +8,25 @@ and JavaScript, the first line is compared. They are never mixed.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-__all__ = ["SETS", "DataError", "Measure", "Problem", "ProblemSet", "read_problems", "sample"]
+__all__ = [
+    "SETS",
+    "DataError",
+    "Measure",
+    "Problem",
+    "ProblemSet",
+    "parse_sets",
+    "read_problems",
+    "sample",
+]
 
 # Where an answer to a HumanEval prompt ends: those of the paper (arXiv 2107.03374).
 _FUNCTION_ENDS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
@@ -145,6 +155,20 @@ SETS: Mapping[str, ProblemSet] = {
     )
 }
 """By name."""
+
+
+def parse_sets(known: Iterable[str], text: str) -> dict[str, int | None]:
+    """Return how many of which sets ``NAME,NAME:N`` asks for; ``None`` where it is not said.
+
+    Raises ``ArgumentTypeError`` if it names others than those that are ``known``.
+    """
+    names, wanted = list(known), dict[str, int | None]()
+    for part in filter(None, text.split(",")):
+        name, _, limit = part.strip().partition(":")
+        if name not in names or (limit and not limit.isdecimal()) or limit == "0":
+            raise argparse.ArgumentTypeError(f"sets are NAME or NAME:N of {', '.join(names)}")
+        wanted[name] = int(limit) if limit else None
+    return wanted
 
 
 def read_problems(which: ProblemSet, data: Path) -> list[Problem]:

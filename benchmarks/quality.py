@@ -42,7 +42,7 @@ from benchmarks.answers import (
 )
 from benchmarks.cross_file import read_cross_file
 from benchmarks.kept import KeptRows
-from benchmarks.problems import SETS, DataError
+from benchmarks.problems import SETS, DataError, parse_sets
 from benchmarks.quality_cases import CASE_SETS, Case, read_cases
 from benchmarks.quality_engine import KeptEngine, NotKeptError, prompt_digest
 from benchmarks.quality_marks import Judge, Marks
@@ -260,17 +260,6 @@ def _remembered(kept: KeptRows) -> Model:
     )
 
 
-def _sets(text: str) -> dict[str, int | None]:
-    """Return how many cases of which sets; ``None`` for all of them."""
-    wanted: dict[str, int | None] = {}
-    for part in filter(None, text.split(",")):
-        name, _, limit = part.strip().partition(":")
-        if name not in QUICK or (limit and not limit.isdecimal()) or limit == "0":
-            raise argparse.ArgumentTypeError(f"sets are NAME or NAME:N of {', '.join(QUICK)}")
-        wanted[name] = int(limit) if limit else None
-    return wanted
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.quality",
@@ -289,7 +278,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         const=QUICK,
         help="about ten minutes with the 0.5B: " + ",".join(f"{n}:{c}" for n, c in QUICK.items()),
     )
-    which.add_argument("--set", type=_sets, metavar="NAME[:N],…", help="a seeded N of each, or all")
+    sets = partial(parse_sets, QUICK)
+    which.add_argument("--set", type=sets, metavar="NAME[:N],…", help="a seeded N of each, or all")
     add("--seed", type=int, default=1, help="which of them (1)")
     add("--rejudge", action="store_true", help="only judge what is kept, without a model")
     add("--cases", type=Path, metavar="FILE", help="write each case too: text, scores, verdicts")

@@ -24,7 +24,7 @@ from benchmarks.quality_figures import (
 )
 from benchmarks.quality_marks import Marks
 from benchmarks.quality_path import DEFAULT_EAGERNESS, Outcome
-from benchmarks.report import Spread, json_line, short, write_json
+from benchmarks.report import Spread, short, tell_result
 from midfill_engine.types import EngineInfo
 
 __all__ = ["Run", "tell", "write_cases"]
@@ -83,10 +83,7 @@ def tell(
     }
     figures = _figures(runs)
     figures["added_ms"] = {name: asdict(value) for name, value in added.items()}
-    line = json_line("quality", {**about(peer_version=None), **told}, figures)
-    print(f"\n{line}")
-    if path is not None:
-        write_json(path, line)
+    tell_result("quality", {**about(peer_version=None), **told}, figures, path)
 
 
 def write_cases(path: Path, runs: Sequence[Run]) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "short",
     "spread",
     "table",
+    "tell_result",
     "write_json",
 ]
 
@@ -127,6 +128,16 @@ def write_json(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(json.loads(line), ensure_ascii=False, indent=1)
     path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def tell_result(
+    name: str, about: Mapping[str, object], figures: Mapping[str, object], path: Path | None
+) -> None:
+    """Print the result as one line of JSON, below the tables; write it to ``path`` as well."""
+    line = json_line(name, about, figures)
+    print(f"\n{line}")
+    if path is not None:
+        write_json(path, line)
 
 
 def as_json(figures: Sequence[Figure]) -> dict[str, object]:

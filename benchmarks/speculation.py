@@ -25,7 +25,7 @@ if not __package__:
 from benchmarks.chats import chats
 from benchmarks.edits import CASES, Case, request_at
 from benchmarks.provenance import about
-from benchmarks.report import Progress, as_json, json_line, table, write_json
+from benchmarks.report import Progress, as_json, table, tell_result
 from benchmarks.sites import SITES
 from benchmarks.speculation_report import (
     KINDS,
@@ -159,10 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     about_run = {**machine, "threads": args.threads, "rounds": args.rounds, "quick": args.quick}
     if args.draft:
         about_run |= {"draft": args.draft, "cold_draft": args.cold_draft}
-    line = json_line("speculation", about_run, found)
-    print(f"\n{line}")
-    if args.json:
-        write_json(args.json, line)
+    tell_result("speculation", about_run, found, args.json)
     return 0
 
 

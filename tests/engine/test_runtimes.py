@@ -23,11 +23,6 @@ REQUEST = CompletionRequest(prefix="def add(a, b):\n    return ", suffix="\n", m
 MODULES = {"onnx": "onnxruntime", "torch": "torch", "llama": "llama_cpp"}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "home")
-
-
 def chosen(store: ModelStore, folder: Path, runtime: str, name: str = "qwen2") -> ChosenModel:
     path = write_gguf(tiny_model(name), folder / f"{name}.gguf")
     spec = model_spec(path)

@@ -45,11 +45,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "home")
-
-
-@pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The right file, somewhere on the user's disk."""
     path = tmp_path / "downloads" / FILE_NAME

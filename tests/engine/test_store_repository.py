@@ -57,11 +57,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "home")
-
-
-@pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The repository as somebody else has fetched it."""
     folder = tmp_path / "copy"

@@ -23,6 +23,8 @@ from midfill_engine.onnx.convert import Precision, convert
 from midfill_engine.onnx.layouts import find_layout
 from midfill_engine.progress import silent
 from midfill_engine.registry import Licence, ModelFile, ModelSpec
+from midfill_engine.runtimes import ChosenModel
+from midfill_engine.store import ModelStore
 from midfill_engine.weights import ModelConfig, WeightSource
 
 Plan = Callable[[str], str]
@@ -301,3 +303,13 @@ def model_spec(path: Path, *, layout: str = "int8") -> ModelSpec:
         rank=1,
         layout=layout,
     )
+
+
+def pulled(
+    store: ModelStore, tmp_path: Path, model: TinyModel, layout: str = "int8"
+) -> ChosenModel:
+    """Write a model to ``tmp_path``, pull it from there, and choose it."""
+    path = write_gguf(model, tmp_path / f"{model.name}.gguf", mixed_types)
+    spec = model_spec(path, layout=layout)
+    store.pull(spec, progress=silent, cancel=CancelToken(), from_path=path)
+    return ChosenModel(spec=spec, layout=layout, reason="for a test")

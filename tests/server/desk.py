@@ -26,8 +26,10 @@ class Gate:
         self._arrivals = threading.Semaphore(0)
         self._allowed = threading.Semaphore(0)
         self._shut = shut
+        self.steps = 0
 
     def __call__(self, step: int) -> None:
+        self.steps += 1
         if self._shut:
             self._arrivals.release()
             assert self._allowed.acquire(timeout=10)

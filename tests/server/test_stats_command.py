@@ -13,10 +13,9 @@ from midfill_server.cli import main
 from midfill_server.commands import stats
 from midfill_server.settings import statistics_path
 from midfill_server.source import Source
-from midfill_server.statistics import Feedback, Record, Recorder, read_feedback, read_records
-
-NOW_S = 1_773_144_000.0
-DAY_S = 86_400
+from midfill_server.statistics import Feedback, Record, read_feedback, read_records
+from tests.server import kept_figures
+from tests.server.kept_figures import DAY_S, NOW_S, keep
 
 
 @pytest.fixture
@@ -29,13 +28,6 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def keep(path: Path, *records: Record | Feedback) -> None:
-    recorder = Recorder(path, clock=lambda: NOW_S)
-    for record in records:
-        recorder.add(record)
-    recorder.close()
-
-
 def record(
     source: Source,
     ms: float,
@@ -46,14 +38,13 @@ def record(
     shown: bool = True,
 ) -> Record:
     works = source is Source.MODEL
-    return Record(
-        when_s=round(NOW_S - ago_days * DAY_S),
-        language_id=language,
-        model_id=model,
-        source=source,
+    return kept_figures.record(
+        source,
         first_ms=ms if shown else None,
         total_ms=ms * 2,
-        shown=shown,
+        ago_s=ago_days * DAY_S,
+        language_id=language,
+        model_id=model,
         prefilled_tokens=3 if works else 0,
         reused_tokens=97 if works else 0,
         generated_tokens=12 if works else 0,
@@ -81,22 +72,19 @@ def feedback(
     taken: int = 0,
     language: str = "python",
     model: str = "small",
-    invoked: bool = False,
-    confirmed: bool = True,
     ago_days: float = 0,
+    **more: bool,
 ) -> Feedback:
-    return Feedback(
+    return kept_figures.feedback(
         when_s=round(NOW_S - ago_days * DAY_S),
         language_id=language,
         model_id=model,
         sureness=sureness,
-        invoked=invoked,
         characters=20,
-        lines=1,
-        confirmed=confirmed,
         shown_ms=1500.0,
         accepted=taken == 20,
         accepted_characters=taken,
+        **more,
     )
 
 

@@ -29,7 +29,7 @@ from midfill_server.handlers.explain import (
     shows_explanations,
 )
 from midfill_server.handlers.fix_all import FIX_ALL_COMMAND, may_have_several
-from midfill_server.handlers.hover import refusal_of
+from midfill_server.handlers.refusal import refusal_of
 from midfill_server.handlers.work_done import work_done
 from midfill_server.scheduler import EngineUnavailableError, SupersededError
 
@@ -50,6 +50,9 @@ _MAX_FIXED = 5
 _MAX_TITLE_CHARS = 80
 # Who asks for a list by hand waits so long for a fix to stand in it.
 _PATIENCE_S = 1.5
+# Half a second after VS Code has asked by itself, because the cursor has come to rest or there is
+# another diagnostic, it forgets that it was asked by hand, and shows no list at all.
+_HURRIED_S = 0.3
 
 
 async def code_action(
@@ -121,6 +124,8 @@ async def _found(ls: MidfillServer, wish: Wish) -> Fix | None:
 
 async def _look(ls: MidfillServer, params: types.CodeActionParams, wishes: Sequence[Wish]) -> None:
     """Have the fixes looked for that may be."""
+    if _is_automatic(params) and _resolves(ls):
+        ls.fixes.hurry(_HURRIED_S)
     unknown = [wish for wish in wishes if ls.fixes.known(wish) is None]
     if not unknown or unknown[0] is not wishes[0]:
         return
