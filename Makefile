@@ -19,6 +19,9 @@ else
 BIN := $(VENV)/bin
 endif
 
+# TypeScript and ESLint, for the tests of what asks them.
+NODE_CHECKERS := tests/server/typescript/node_modules/.package-lock.json
+
 # Node, and the npm that belongs to it, come with the environment.
 WITH_NODE = PATH="$(abspath $(BIN)):$$PATH" npm_config_update_notifier=false
 
@@ -33,7 +36,7 @@ demo: $(VENV)/.run ## Complete real code at real cursors through the language se
 	$(BIN)/midfill models pull
 	$(BIN)/python -m benchmarks.demo $(DEMO)
 
-test: $(VENV)/.dev model ## Run all tests, with the real small model
+test: $(VENV)/.checkers $(NODE_CHECKERS) model ## Run all tests, with the real small model
 	$(BIN)/python -m pytest -n 2 -m "not e2e and not editors" $(ARGS)
 	@# One after the other: each worker would load a model of its own.
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
@@ -46,7 +49,8 @@ test-reference: $(VENV)/.reference ## Test what needs PyTorch, llama.cpp or opti
 
 test-editors: $(VENV)/.editors model ## Drive VS Code and Neovim as a user does, with the real small model
 	$(BIN)/python -m tests.editors.setup
-	$(BIN)/python -m pytest tests/editors $(ARGS)
+	@# A module is done by one process; their order is that of tests/editors/conftest.py.
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/editors $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
@@ -100,7 +104,8 @@ bench-gpu: $(VENV)/.reference ## Measure a CUDA GPU with weights in Code Llama's
 
 clean: ## Delete the environment and what tools left (models stay)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist \
-		editors/*/node_modules editors/neovim/lint/node_modules editors/vscode/dist
+		editors/*/node_modules editors/neovim/lint/node_modules editors/vscode/dist \
+		tests/server/typescript/node_modules
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; found none. PYTHON=/path/to/python make …"; exit 1; }
@@ -119,6 +124,21 @@ $(VENV)/.run: $(VENV)/.python pyproject.toml
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --editable ".[cpu,websocket]" --group test --group lint
+	@touch $@
+
+$(VENV)/.checkers: $(VENV)/.dev
+	@echo "Installing the checkers whose diagnostics are fixed: mypy, Go, ShellCheck and others"
+	@$(BIN)/python -m pip install --quiet --group checkers
+	@# It fetches its larger part at its first start: not in the midst of a test.
+	@$(BIN)/pyright --version
+	@# No registry of Python or Node brings compilers.
+	@$(BIN)/python -m tests.editors.setup clang gcc rustc cargo || \
+		echo "The tests of what is missing will be skipped."
+	@touch $@
+
+$(NODE_CHECKERS): $(VENV)/.checkers tests/server/typescript/package-lock.json
+	@echo "Installing TypeScript and ESLint"
+	@cd tests/server/typescript && $(WITH_NODE) npm ci --no-audit --no-fund --silent
 	@touch $@
 
 $(VENV)/.editors: $(VENV)/.dev

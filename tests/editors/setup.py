@@ -29,6 +29,11 @@ _PACKAGES = {
     "tmux": ("tmux",),
     "emacs": ("emacs-nox", "elpa-eglot"),
     "luacheck": ("lua-check",),
+    # Compilers, which other tests ask what they think of a text.
+    "clang": ("clang",),
+    "gcc": ("gcc",),
+    "rustc": ("rustc",),
+    "cargo": ("cargo",),
 }
 _FOR_TESTS = ("chromium", "tmux", "emacs")
 _SECONDS_FOR_STEP = 1200

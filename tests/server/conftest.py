@@ -1,4 +1,4 @@
-"""Servers without a model, as processes of their own, over each transport."""
+"""Servers without a model, as processes of their own, over each transport; checkers that stay."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from midfill_server.checking.resident import Residents
 from tests.server.client import LspClient
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,19 @@ def start(tmp_path: Path) -> Iterator[StartServer]:
             return stack.enter_context(client)
 
         yield start_server
+
+
+@pytest.fixture(scope="module")
+def residents() -> Iterator[Residents]:
+    owned = Residents()
+    yield owned
+    owned.close()
+
+
+@pytest.fixture(params=["resident", pytest.param("each time", marks=pytest.mark.slow)])
+def either(request: pytest.FixtureRequest, residents: Residents) -> Residents | None:
+    """Checkers that stay, and then none that do."""
+    return residents if request.param == "resident" else None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -20,8 +20,8 @@ from midfill_server.checking.resident import Residents
 from midfill_server.checking.rust import Cargo
 from midfill_server.checking.syntax import SYNTAX
 from midfill_server.checking.table import checkers_for
+from tests.server.checking_project import TIMEOUT_S, tools_path
 
-TIMEOUT_S = 120.0
 TOOLS = (
     "ruff pyright pyright-langserver basedpyright basedpyright-langserver mypy flake8 pyflakes "
     "pycodestyle tsc tsserver eslint node go gofmt cargo rustc clang gcc shellcheck python python3 "
@@ -116,7 +116,7 @@ def environ(hostile: Path) -> dict[str, str]:
     first = (".", "", "app", str(hostile), str(hostile / ".venv/bin"), str(hostile / "app" / ".."))
     return {
         **os.environ,
-        "PATH": os.pathsep.join((*first, os.environ.get("PATH", ""))),
+        "PATH": os.pathsep.join((*first, tools_path())),
         "PYTHONPATH": str(hostile),
         "NODE_OPTIONS": f"--require {hostile}/node_modules/evil/index.js",
         "RUSTC_WRAPPER": str(hostile / "rustc"),
