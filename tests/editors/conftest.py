@@ -14,6 +14,7 @@ import pytest
 
 from tests.editors import setup
 from tests.editors.extension import installed_extensions, vsix
+from tests.editors.problems import with_problems
 from tests.editors.scripted import Scripted
 from tests.editors.vscode import Code, CodeServer, Json, browser_for
 from tests.server.conftest import environment
@@ -22,6 +23,29 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
 OpenWindow = Callable[..., Code]
+
+_FOLDER = Path(__file__).parent
+# Where Playwright runs, no other event loop does, and pynvim needs one: VS Code comes last. What
+# takes longest begins first of that: where two processes share the modules, neither waits long.
+_LAST = (
+    "test_vscode_explain",
+    "test_vscode_screen",
+    "test_vscode_host",
+    "test_vscode_real",
+    "test_vscode_fix",
+    "test_vscode_first_run",
+    "test_vscode_trust",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules of this folder in order."""
+
+    def place(item: pytest.Item) -> int:
+        is_here = item.path.is_relative_to(_FOLDER)
+        return _LAST.index(item.path.stem) + 1 if is_here and item.path.stem in _LAST else 0
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +62,9 @@ def editors(pytestconfig: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def code_server(editors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
     """VS Code's server, with the extension installed, and without any user's settings."""
-    extensions = installed_extensions(vsix())
-    server = CodeServer(tmp_path_factory.mktemp("code"), extensions, environment())
+    base = tmp_path_factory.mktemp("code")
+    extensions = with_problems(installed_extensions(vsix()), base / "extensions")
+    server = CodeServer(base / "profile", extensions, environment())
     yield server
     server.close()
 
@@ -98,6 +123,22 @@ def own_folder(tmp_path: Path) -> Path:
 def _filled(folder: Path) -> Path:
     (folder / "README").write_text("A folder for tests.\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def new_browser(chromium: Browser) -> Iterator[BrowserContext]:
+    """A browser in which midfill has never run, and that trusts no folder."""
+    with chromium.new_context() as context:
+        yield context
+
+
+@pytest.fixture
+def code(window: Code, keep_picture: Callable[[Code], None]) -> Code:
+    """The window that the tests of a module share, with nothing in the way."""
+    # Not afterwards: the picture is to show how it ended.
+    window.press("Escape", "Escape")
+    keep_picture(window)
+    return window
 
 
 @pytest.fixture

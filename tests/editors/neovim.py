@@ -31,6 +31,7 @@ __all__ = [
     "lua_list",
     "neovim_environment",
     "neovim_program",
+    "says",
     "scripted_command",
     "stopped",
 ]
@@ -110,6 +111,11 @@ def scripted_command(folder: Path, how: str = "works") -> list[str]:
     """Return what starts a server whose engine follows a script, and tells in ``folder``."""
     module = [sys.executable, "-m", "tests.editors.scripted_midfill"]
     return [*module, "--folder", str(folder), "--open", how, "serve", "--stdio"]
+
+
+def says(text: str) -> str:
+    """Return a line that makes such a server suggest ``text`` below it."""
+    return f"#text {json.dumps(text)}\n"
 
 
 def lua_list(words: Sequence[str]) -> str:
@@ -246,6 +252,11 @@ class Neovim:
         self.open(marked, **options)
         self.keys("i")
         self.until(lambda: self.mode == "i", "insert mode")
+
+    def suggest(self, text: str, marked: str = "<|>") -> None:
+        """Have a scripted server suggest a text at ``<|>`` of a new file, in insert mode."""
+        self.insert(says(text) + marked)
+        self.wait_for_ghost(text)
 
     def type(self, text: str) -> None:
         """Type text that changes the file, and wait until the plugin has looked at it."""

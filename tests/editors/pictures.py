@@ -81,7 +81,7 @@ def main() -> int:
         folder.mkdir()
         (folder / _NAME).write_text(_BEGUN, encoding="utf-8")
         show_problems(folder, [_PROBLEM])
-        install_tools(folder)
+        install_tools(folder, "ruff", "pyright")
         extensions = with_problems(installed_extensions(vsix()), Path(temporary, "extensions"))
         server = CodeServer(Path(temporary, "code"), extensions, environment())
         try:

@@ -16,7 +16,7 @@ _VERSION = "1.0.0"
 
 
 class Problem(TypedDict):
-    """What ``source`` says where ``text`` stands in a file, as long as it does."""
+    """What ``source`` says wherever the word ``text`` stands in a file, as long as it does."""
 
     text: str
     message: str
@@ -51,9 +51,9 @@ def show_problems(folder: Path, problems: list[Problem]) -> None:
     (folder / "problems.json").write_text(json.dumps(problems), encoding="utf-8")
 
 
-def install_tools(folder: Path) -> None:
-    """Give a project its own Ruff and Pyright, which run as long as the folder is trusted."""
+def install_tools(folder: Path, *names: str) -> None:
+    """Give a project tools of its own, which run as long as the folder is trusted."""
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
-    for name in ("ruff", "pyright"):
+    for name in names:
         (programs / name).symlink_to(Path(sysconfig.get_path("scripts"), name))

@@ -19,12 +19,12 @@ class Scripted:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def settings(self, how: str = "works") -> dict[str, Json]:
-        """Return the editor's settings with which such a server is started."""
+    def settings(self, how: str = "works", *more: str) -> dict[str, Json]:
+        """Return the editor's settings with which such a server is started; ``more`` arguments."""
         module = ["-m", "tests.editors.scripted_midfill"]
         return {
             "midfill.server.path": sys.executable,
-            "midfill.server.args": [*module, "--folder", str(self.folder), "--open", how],
+            "midfill.server.args": [*module, "--folder", str(self.folder), "--open", how, *more],
             # All that the script says is to be seen.
             "midfill.completion.eagerness": "always",
             "midfill.completion.length": "block",
@@ -32,9 +32,19 @@ class Scripted:
 
     def calls(self) -> list[str]:
         """Return the text before the cursor of each call of the engine so far."""
-        path = self.folder / "calls"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [str(json.loads(line)) for line in lines]
+        return [str(json.loads(line)) for line in self._lines("calls")]
+
+    def checks(self) -> list[str]:
+        """Return the texts that the checker has begun to look at so far."""
+        return [str(json.loads(line)) for line in self._lines("checks")]
+
+    def heard(self, method: str) -> int:
+        """Return how many messages of this method have come from the editor so far."""
+        return self._lines("heard").count(method)
+
+    def _lines(self, name: str) -> list[str]:
+        path = self.folder / name
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def pid(self) -> int | None:
         """Return the process that serves, if one has begun to."""

@@ -3,10 +3,13 @@
 ``python -m tests.editors.scripted_midfill --folder F [--open HOW] --version | serve --stdio``.
 What it completes with is told in ``tests.server.scripted_server``, and besides:
 
-* with ``#gate`` it stops after the first line until ``F/open`` exists;
-* each call of the engine is a line of ``F/calls``: the text before the cursor, as JSON;
+* with ``#gate`` it stops after the first line until ``F/open`` exists, and so does its checker
+  with each text;
+* each call of the engine is a line of ``F/calls``: the text before the cursor, as JSON; each text
+  that is checked one of ``F/checks``; each message one of ``F/heard``: its method;
 * ``F/pid`` is the process that serves now;
-* it answers chats, and checks for bad words, as is told there;
+* it answers chats, and checks for bad words, as is told there; with ``--own-tools`` the tools of
+  the project check, and no others;
 * with ``--open missing`` a download works, so that everything after the question can be tried;
 * with ``--open ends`` it ends at once, as a broken installation does.
 """
@@ -20,6 +23,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from midfill_engine import __version__
@@ -29,8 +33,10 @@ from midfill_engine.options import EngineOptions
 from midfill_engine.progress import ProgressSink
 from midfill_engine.types import Chunk, CompletionRequest, Request
 from midfill_server import fixes
+from midfill_server.checking.base import Checker
+from midfill_server.checking.finding import Finding
 from midfill_server.commands.serve import end_session
-from midfill_server.server import build_server
+from midfill_server.server import MidfillServer, build_server
 from midfill_server.settings import load_settings
 from midfill_server.transport import serve_stdio
 from tests.server import scripted_server
@@ -52,17 +58,56 @@ class TellingEngine(scripted_server.StepEngine):
             return
         before = request.prefix + request.typed
         if request.max_tokens:
-            with (self._folder / "calls").open("a", encoding="utf-8") as calls:
-                calls.write(json.dumps(before) + "\n")
+            tell(self._folder / "calls", json.dumps(before))
         for chunk in super().stream(request, cancel):
             yield chunk
             if "#gate" in before and "\n" in chunk.text:
-                self._wait_for_gate(cancel)
+                wait_for_gate(self._folder, cancel)
 
-    def _wait_for_gate(self, cancel: CancelToken) -> None:
-        pause = threading.Event()
-        while not cancel.cancelled and not (self._folder / "open").exists():
-            pause.wait(_LOOK_EVERY_S)
+
+class TellingChecker(scripted_server.WordChecker):
+    """Writes down what it is to look at, and stops at the gate."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def check(
+        self, path: str, text: str, cancel: CancelToken, timeout_s: float
+    ) -> tuple[Finding, ...]:
+        """Find by looking, but for a gate."""
+        tell(self._folder / "checks", json.dumps(text))
+        if "#gate" in text:
+            wait_for_gate(self._folder, cancel)
+        return super().check(path, text, cancel, timeout_s)
+
+
+def checkers_for(folder: Path, *_: object, **__: object) -> tuple[Checker, ...]:
+    """Return the only checker."""
+    return (TellingChecker(folder),)
+
+
+def tell(path: Path, line: str) -> None:
+    """Add a line to a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def wait_for_gate(folder: Path, cancel: CancelToken) -> None:
+    """Wait until the gate is open, or nobody wants what lies behind it."""
+    pause = threading.Event()
+    while not cancel.cancelled and not (folder / "open").exists():
+        pause.wait(_LOOK_EVERY_S)
+
+
+def listen(server: MidfillServer, folder: Path) -> None:
+    """Have each message written down before the server takes it."""
+    receive = server.receive
+
+    def heard(body: bytes | str) -> None:
+        tell(folder / "heard", str(json.loads(body).get("method")))
+        receive(body)
+
+    server.receive = heard
 
 
 def opener(how: str, folder: Path) -> object:
@@ -81,6 +126,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--open", default="works")
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--own-tools", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("command", nargs="?", default="serve")
     parser.add_argument("--stdio", action="store_true")
@@ -96,8 +142,12 @@ def main() -> int:
     logging.getLogger("pygls").setLevel(logging.ERROR)
     (args.folder / "pid").write_text(str(os.getpid()), encoding="utf-8")
     settings, problems = load_settings()
-    fixes.checkers_for = scripted_server.checkers_for
+    if args.own_tools:
+        os.environ["PATH"] = ""
+    else:
+        fixes.checkers_for = partial(checkers_for, args.folder)
     server = build_server(opener(args.open, args.folder), settings, problems)  # type: ignore[arg-type]
+    listen(server, args.folder)
     code = serve_stdio(server)
     end_session(server, code)
     return code

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.editors.neovim import Neovim, lua_list, scripted_command
+from tests.editors.neovim import Neovim, lua_list, says, scripted_command
 
 COMPLETE = "textDocument/inlineCompletion"
 EXECUTE = "workspace/executeCommand"
@@ -24,15 +23,9 @@ def vim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neovim]:
         yield vim
 
 
-def says(text: str) -> str:
-    """A line that decides what is suggested below it."""
-    return f"#text {json.dumps(text)}\n"
-
-
 def check(vim: Neovim, before: str, text: str, keys: str, after: str) -> None:
     """With ``text`` suggested in ``before``, ``keys`` make ``after`` of it."""
-    vim.insert(says(text) + before)
-    vim.wait_for_ghost(text)
+    vim.suggest(text, before)
     vim.keys(keys)
     vim.check(says(text) + after)
 
@@ -129,8 +122,7 @@ def test_a_mapping_by_an_expression_accepts(vim: Neovim) -> None:
 
 
 def test_one_undo_takes_back_one_accepted_text(vim: Neovim) -> None:
-    vim.insert(says("pha beta") + "<|>")
-    vim.wait_for_ghost("pha beta")
+    vim.suggest("pha beta")
     vim.type("ph")
     vim.wait_for_ghost("a beta")
     vim.keys("<Tab>")
@@ -176,8 +168,7 @@ def test_another_text_is_chosen(vim: Neovim) -> None:
 
 
 def test_a_dismissed_text_stays_away_until_a_key(vim: Neovim) -> None:
-    vim.insert(says("one two") + "<|>")
-    vim.wait_for_ghost("one two")
+    vim.suggest("one two")
     vim.keys("<C-]>")
     vim.wait_for_ghost("")
     vim.type("o")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.editors.neovim import Neovim, lua_list, scripted_command, stopped
+from tests.editors.neovim import Neovim, lua_list, says, scripted_command, stopped
 from tests.editors.scripted import Scripted
 
 COMPLETE = "textDocument/inlineCompletion"
@@ -25,9 +24,11 @@ def vim(server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield vim
 
 
-def says(text: str) -> str:
-    """A line that decides what is suggested below it."""
-    return f"#text {json.dumps(text)}\n"
+def begin(vim: Neovim, server: Scripted, text: str) -> None:
+    """Have a text suggested that stops behind its first line."""
+    server.close_gate()
+    vim.insert("#gate\n" + says(text) + "<|>")
+    vim.wait_for_ghost(text.partition("\n")[0])
 
 
 @pytest.mark.parametrize(
@@ -60,16 +61,14 @@ def test_text_is_drawn_as_it_will_stand(
 
 
 def test_text_comes_by_itself_when_insert_mode_is_entered(vim: Neovim) -> None:
-    vim.insert(says("one") + "世é <|>")
-    vim.wait_for_ghost("one")
+    vim.suggest("one", "世é <|>")
     assert [(mark["row"], mark["column"]) for mark in vim.marks] == [(1, 6)]
 
 
 def test_typing_along_shortens_the_text_at_once_and_tells_the_server(
     vim: Neovim, server: Scripted
 ) -> None:
-    vim.insert(says("alpha(beta)") + "<|>")
-    vim.wait_for_ghost("alpha(beta)")
+    vim.suggest("alpha(beta)")
     with stopped(server.pid()):
         vim.type("alp")
         assert vim.ghost == "ha(beta)"
@@ -83,8 +82,7 @@ def test_typing_along_shortens_the_text_at_once_and_tells_the_server(
 def test_what_a_plugin_closes_behind_the_cursor_is_no_new_text(
     vim: Neovim, server: Scripted
 ) -> None:
-    vim.insert(says("f(x)") + "<|>")
-    vim.wait_for_ghost("f(x)")
+    vim.suggest("f(x)")
     vim.nvim.command("inoremap ( ()<Left>")
     with stopped(server.pid()):
         vim.type("f(")
@@ -95,9 +93,7 @@ def test_what_a_plugin_closes_behind_the_cursor_is_no_new_text(
 
 
 def test_the_server_is_told_what_nobody_waits_for_any_more(vim: Neovim, server: Scripted) -> None:
-    server.close_gate()
-    vim.insert("#gate\n" + says("one\n  two") + "<|>")
-    vim.wait_for_ghost("one")
+    begin(vim, server, "one\n  two")
     vim.type("o")
     asked = [what for what in vim.asked(COMPLETE) if what != "complete"]
     assert asked[-2:] == ["cancel", "pending"]
@@ -108,9 +104,7 @@ def test_the_server_is_told_what_nobody_waits_for_any_more(vim: Neovim, server: 
 
 
 def test_text_grows_while_it_is_written(vim: Neovim, server: Scripted) -> None:
-    server.close_gate()
-    vim.insert("#gate\n" + says("one\n  two\n  three") + "<|>")
-    vim.wait_for_ghost("one")
+    begin(vim, server, "one\n  two\n  three")
     with_first_line = vim.marks
     vim.type("o")
     assert vim.ghost == "ne"
@@ -120,9 +114,7 @@ def test_text_grows_while_it_is_written(vim: Neovim, server: Scripted) -> None:
 
 
 def test_a_text_that_grew_is_not_told_again(vim: Neovim, server: Scripted) -> None:
-    server.close_gate()
-    vim.insert("#gate\n" + says("one\n  two") + "<|>")
-    vim.wait_for_ghost("one")
+    begin(vim, server, "one\n  two")
     vim.type("o")
     assert vim.ghost == "ne"
     server.open_gate()
@@ -131,23 +123,20 @@ def test_a_text_that_grew_is_not_told_again(vim: Neovim, server: Scripted) -> No
 
 
 def test_what_is_shown_is_told_once(vim: Neovim) -> None:
-    vim.insert(says("shown") + "<|>")
-    vim.wait_for_ghost("shown")
+    vim.suggest("shown")
     (told,) = vim.sent("textDocument/didShowCompletion")
     assert told["item"]["insertText"] == "shown"
     assert told["item"]["command"]["command"] == "midfill.didAccept"
 
 
 def test_leaving_insert_mode_hides_the_text(vim: Neovim) -> None:
-    vim.insert(says("hidden") + "<|>")
-    vim.wait_for_ghost("hidden")
+    vim.suggest("hidden")
     vim.keys("<Esc>")
     vim.wait_for_ghost("")
 
 
 def test_moving_the_cursor_away_hides_the_text(vim: Neovim) -> None:
-    vim.insert(says("here") + "x<|>")
-    vim.wait_for_ghost("here")
+    vim.suggest("here", "x<|>")
     vim.lua("vim.b.midfill_enabled = false")
     vim.keys("<Left>")
     vim.wait_for_ghost("")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from midfill_engine.registry import find_model
 from midfill_engine.store import ModelStore
-from tests.editors.extension import installed_extensions, vsix
-from tests.editors.problems import Problem, install_tools, show_problems, with_problems
+from tests.editors.conftest import OpenWindow
+from tests.editors.problems import Problem, install_tools, show_problems
 from tests.editors.real import MODEL, real_settings
-from tests.editors.vscode import Code, CodeServer
-from tests.server.conftest import environment
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+from tests.editors.vscode import Code
 
 # Loading takes seconds, and the machine may be busy.
 _LOADED_WITHIN_S = 120
@@ -67,43 +62,18 @@ _PROBLEMS: list[Problem] = [
 
 
 @pytest.fixture(scope="module")
-def server(editors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
-    base = tmp_path_factory.mktemp("problems")
-    extensions = with_problems(installed_extensions(vsix()), base / "extensions")
-    running = CodeServer(base / "code", extensions, environment())
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
-def window(server: CodeServer, chromium: Browser, folder: Path) -> Iterator[Code]:
+def window(open_window: OpenWindow, folder: Path) -> Code:
     if ModelStore().model_path(find_model(MODEL)) is None:
         pytest.skip(f"{MODEL} is not here: midfill models pull {MODEL}")
     show_problems(folder, _PROBLEMS)
-    install_tools(folder)
-    server.configure(real_settings())
-    with chromium.new_context() as context:
-        code = Code(context, server, folder)
-        code.wait_for_status("ready", _LOADED_WITHIN_S)
-        yield code
-        code.close()
-
-
-@pytest.fixture
-def code(window: Code, keep_picture: Callable[[Code], None]) -> Code:
-    # Not afterwards: the picture is to show how it ended.
-    window.press("Escape", "Escape")
-    keep_picture(window)
-    return window
-
-
-def begin(code: Code, name: str, text: str) -> None:
-    (code.folder / name).write_text(text, encoding="utf-8")
-    code.open_file(name)
+    install_tools(folder, "ruff", "pyright")
+    code = open_window(folder, real_settings())
+    code.wait_for_status("ready", _LOADED_WITHIN_S)
+    return code
 
 
 def test_a_hover_shows_the_signature_and_later_the_explanation(code: Code) -> None:
-    begin(code, "figures.py", _FIGURES)
+    code.begin("figures.py", _FIGURES)
     shown = code.hover("circle_area")
     assert "def circle_area(radius)" in shown
     assert "Return the area of a circle." in shown
@@ -112,7 +82,7 @@ def test_a_hover_shows_the_signature_and_later_the_explanation(code: Code) -> No
 
 
 def test_an_explanation_is_written_beside_the_code(code: Code) -> None:
-    begin(code, "beside.py", _FIGURES)
+    code.begin("beside.py", _FIGURES)
     code.click_word("ring_area")
     code.command("midfill: Explain")
     code.wait_for_preview("What it does")
@@ -135,7 +105,7 @@ def test_an_explanation_is_written_beside_the_code(code: Code) -> None:
 def test_the_light_bulb_has_a_verified_fix(
     code: Code, name: str, wrong: str, right: str, verifier: str
 ) -> None:
-    begin(code, name, _DISTANCE.replace(right, wrong))
+    code.begin(name, _DISTANCE.replace(right, wrong))
     code.click_word(re.split(r"[\[(.]", wrong)[-2])
     title = code.light_bulb(re.compile(rf"^Fix \(verified by {verifier}\)"), _WRITTEN_WITHIN_S)
     code.screenshot(f"fix-{verifier}")
@@ -149,7 +119,7 @@ def test_code_is_generated_from_a_comment(code: Code) -> None:
     wanted = (
         'def sum_of_squares(n):\n    """Return the sum of the squares of all numbers up to n."""'
     )
-    begin(code, "generated.py", wanted)
+    code.begin("generated.py", wanted)
     code.command("midfill: Generate from Comment")
     code.until(lambda: "return " in code.text, lambda: code.text, _WRITTEN_WITHIN_S)
     code.screenshot("generated")

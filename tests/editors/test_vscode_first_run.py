@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.editors.conftest import OpenWindow
 from tests.editors.scripted import Scripted
 from tests.editors.vscode import Code
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext
-
-
-@pytest.fixture(scope="module")
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser in which midfill has never run."""
-    with chromium.new_context() as context:
-        yield context
+    from playwright.sync_api import BrowserContext
 
 
 def test_the_first_run_leads_to_a_sample(
-    context: BrowserContext,
+    new_browser: BrowserContext,
     open_window: OpenWindow,
     own_folder: Path,
     scripted: Scripted,
     keep_picture: Callable[[Code], None],
 ) -> None:
     settings = {**scripted.settings("missing"), "workbench.startupEditor": "welcomePage"}
-    code = open_window(own_folder, settings, context)
+    code = open_window(own_folder, settings, new_browser)
     keep_picture(code)
     code.page.get_by_text("Get Started with midfill").first.wait_for()
     question = code.notification("Download")

@@ -45,21 +45,8 @@ def window(open_window: OpenWindow, folder: Path) -> Code:
     return code
 
 
-@pytest.fixture
-def code(window: Code, keep_picture: Callable[[Code], None]) -> Code:
-    # Not afterwards: the picture is to show how it ended.
-    window.press("Escape", "Escape")
-    keep_picture(window)
-    return window
-
-
-def begin(code: Code, name: str) -> None:
-    (code.folder / name).write_text(_AREA, encoding="utf-8")
-    code.open_file(name)
-
-
 def test_typed_shown_taken_and_saved(code: Code) -> None:
-    begin(code, "shown.py")
+    code.begin("shown.py", _AREA)
     code.type("def circle_perimeter(radius):\n")
     shown = code.wait_for_ghost(re.compile("^return"))
     code.screenshot("real-model")
@@ -73,7 +60,7 @@ def test_typed_shown_taken_and_saved(code: Code) -> None:
 
 
 def test_a_word_of_it_is_taken(code: Code) -> None:
-    begin(code, "word.py")
+    code.begin("word.py", _AREA)
     code.type("def rectangle_perimeter(width, height):\n")
     shown = code.wait_for_ghost(re.compile("^return"))
     code.press("Control+ArrowRight")
@@ -82,7 +69,7 @@ def test_a_word_of_it_is_taken(code: Code) -> None:
 
 
 def test_typing_other_text_takes_it_away(code: Code) -> None:
-    begin(code, "other.py")
+    code.begin("other.py", _AREA)
     code.type("def circle_area_from_diameter(diameter):\n")
     shown = code.wait_for_ghost(re.compile("^return"))
     code.type("half = ")
@@ -92,7 +79,7 @@ def test_typing_other_text_takes_it_away(code: Code) -> None:
 
 
 def test_it_comes_back_after_a_crash(code: Code) -> None:
-    begin(code, "crash.py")
+    code.begin("crash.py", _AREA)
     (server,) = _servers()
     server.kill()
     code.until(lambda: [found.pid for found in _servers()] not in ([], [server.pid]), "another")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,30 +32,22 @@ def window(open_window: OpenWindow, folder: Path, scripted: Scripted) -> Code:
     return code
 
 
-@pytest.fixture
-def code(window: Code, keep_picture: Callable[[Code], None]) -> Code:
-    # Not afterwards: the picture is to show how it ended.
-    window.press("Escape", "Escape")
-    keep_picture(window)
-    return window
-
-
 def script(text: str, *marks: str) -> str:
     """Return a first line that makes the engine say ``text``."""
     return " ".join(["#", *marks, "#text", json.dumps(text)]) + "\n"
 
 
-def begin(code: Code, name: str, content: str) -> None:
-    """Open a new file with ``content``; the cursor is at its end."""
-    (code.folder / name).write_text(content, encoding="utf-8")
-    code.open_file(name)
+def suggest(code: Code, name: str, text: str, typed: str) -> str:
+    """Open a new file and type until ``text`` is shown; returns the line that makes it so."""
+    first = script(text)
+    code.begin(name, first)
+    code.type(typed)
+    code.wait_for_ghost(text)
+    return first
 
 
 def test_tab_takes_what_is_shown(code: Code) -> None:
-    first = script("(a, b):\n    return a + b")
-    begin(code, "add.py", first)
-    code.type("def add")
-    code.wait_for_ghost("(a, b):\n    return a + b")
+    first = suggest(code, "add.py", "(a, b):\n    return a + b", "def add")
     code.screenshot("ghost-text")
     code.press("Tab")
     code.wait_for_no_ghost()
@@ -64,10 +55,7 @@ def test_tab_takes_what_is_shown(code: Code) -> None:
 
 
 def test_the_next_word_and_the_next_line_are_taken(code: Code) -> None:
-    first = script("total(first, second)\nprint(value)")
-    begin(code, "words.py", first)
-    code.type("value = ")
-    code.wait_for_ghost("total(first, second)\nprint(value)")
+    first = suggest(code, "words.py", "total(first, second)\nprint(value)", "value = ")
     code.press("Control+ArrowRight")
     code.wait_for_ghost("(first, second)\nprint(value)")
     code.press("Control+ArrowDown")
@@ -76,9 +64,7 @@ def test_the_next_word_and_the_next_line_are_taken(code: Code) -> None:
 
 
 def test_typing_along_keeps_it_and_typing_other_text_does_not(code: Code) -> None:
-    begin(code, "along.py", script("total(first)"))
-    code.type("x = ")
-    code.wait_for_ghost("total(first)")
+    suggest(code, "along.py", "total(first)", "x = ")
     code.type("tot")
     code.wait_for_ghost("al(first)")
     code.type("q")
@@ -90,7 +76,7 @@ def test_typing_along_keeps_it_and_typing_other_text_does_not(code: Code) -> Non
 
 
 def test_its_first_line_is_shown_while_the_rest_is_written(code: Code, scripted: Scripted) -> None:
-    begin(code, "grow.py", script("first(line)\nsecond(line)", "#gate"))
+    code.begin("grow.py", script("first(line)\nsecond(line)", "#gate"))
     scripted.close_gate()
     code.type("y = ")
     code.wait_for_ghost("first(line)")
@@ -103,7 +89,7 @@ def test_its_first_line_is_shown_while_the_rest_is_written(code: Code, scripted:
 
 def test_an_entry_of_the_open_list_is_gone_on_from(code: Code, scripted: Scripted) -> None:
     content = script("(one)") + "alphabetical = 1\n"
-    begin(code, "list.rb", content)
+    code.begin("list.rb", content)
     code.type("alph")
     shown = code.wait_for_ghost(re.compile(r"\(one\)$"))
     # The list may be there already; else it is asked for.
@@ -120,7 +106,7 @@ def test_an_entry_of_the_open_list_is_gone_on_from(code: Code, scripted: Scripte
 
 
 def test_another_text_can_be_asked_for(code: Code) -> None:
-    begin(code, "choose.py", "# #choose\n")
+    code.begin("choose.py", "# #choose\n")
     code.type("z = ")
     code.wait_for_ghost("alpha(one)")
     code.press("Alt+BracketRight")
@@ -130,15 +116,13 @@ def test_another_text_can_be_asked_for(code: Code) -> None:
 
 
 def test_it_can_be_asked_for_by_hand(code: Code) -> None:
-    begin(code, "hand.py", script("total(first)") + "w = \n")
+    code.begin("hand.py", script("total(first)") + "w = \n")
     code.press("ArrowUp", "End", "Alt+Backslash")
     code.wait_for_ghost("total(first)")
 
 
 def test_paused_nothing_is_shown_or_asked(code: Code, scripted: Scripted) -> None:
-    begin(code, "pause.py", script("total(first)"))
-    code.type("v = ")
-    code.wait_for_ghost("total(first)")
+    suggest(code, "pause.py", "total(first)", "v = ")
     code.click_status()
     code.pick("Pause")
     code.wait_for_status("paused everywhere")
@@ -162,9 +146,7 @@ def test_paused_nothing_is_shown_or_asked(code: Code, scripted: Scripted) -> Non
 
 
 def test_what_is_typed_before_a_server_is_back_is_answered(code: Code, scripted: Scripted) -> None:
-    begin(code, "away.py", script("total(first)"))
-    code.type("u = ")
-    code.wait_for_ghost("total(first)")
+    suggest(code, "away.py", "total(first)", "u = ")
     code.press("Escape")
     scripted.end()
     code.wait_for_status("loading")
@@ -173,9 +155,7 @@ def test_what_is_typed_before_a_server_is_back_is_answered(code: Code, scripted:
 
 
 def test_a_killed_server_is_started_again(code: Code, scripted: Scripted) -> None:
-    begin(code, "killed.py", script("total(first)"))
-    code.type("u = ")
-    code.wait_for_ghost("total(first)")
+    suggest(code, "killed.py", "total(first)", "u = ")
     scripted.kill()
     code.wait_for_status("ready")
     code.type("3 * ")

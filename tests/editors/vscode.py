@@ -165,7 +165,7 @@ class CodeServer(EditorServer):
             *(str(node()), str(code_server_entry())),
             *("--config", str(config), "--user-data-dir", str(profile)),
             *("--extensions-dir", str(extensions)),
-            *("--bind-addr", "127.0.0.1:0", "--auth", "none", "--disable-workspace-trust"),
+            *("--bind-addr", "127.0.0.1:0", "--auth", "none"),
             *("--disable-telemetry", "--disable-update-check", "--disable-proxy"),
         ]
         super().__init__(command, profile / "code-server.log", environment)
@@ -210,6 +210,11 @@ class Code:
         """Run a command by its title, from the palette."""
         self._pick("F1", title)
 
+    def begin(self, name: str, text: str) -> None:
+        """Open a new file with this text; the cursor goes to its end."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+        self.open_file(name)
+
     def open_file(self, name: str) -> None:
         """Open a file of the folder; the cursor goes to its end."""
         self._file(name).dblclick()
@@ -248,6 +253,23 @@ class Code:
     def choose_action(self, title: str) -> None:
         """Choose from the list of the light bulb."""
         self.page.locator(_ACTIONS).get_by_text(title, exact=True).click()
+
+    def point_at_action(self, title: str) -> None:
+        """Let the pointer rest on an entry of the list of the light bulb."""
+        self.page.locator(_ACTIONS).get_by_text(title, exact=True).hover()
+        focused = self.page.locator(".action-widget .monaco-list-row.focused .title")
+        focused.get_by_text(title, exact=True).wait_for()
+
+    def trust_folder(self) -> None:
+        """Say that the folder is trusted, as the editor's page for that has it."""
+        self.command("Workspaces: Manage Workspace Trust")
+        page = self.page.locator(".workspace-trust-editor")
+        page.get_by_role("button", name="Trust").first.click()
+        self.page.wait_for_selector(".workspace-trust-header.workspace-trust-trusted")
+        # It stands above the editors.
+        self.page.locator(".monaco-modal-editor-block .codicon-close").first.click()
+        page.wait_for(state="hidden")
+        self.focus_editor()
 
     def close_editors(self) -> None:
         """Close whatever is open; nothing is saved."""
@@ -323,10 +345,12 @@ class Code:
     def light_bulb(self, wanted: re.Pattern[str], timeout_s: float = _WAIT_S) -> str:
         """Open the list of the light bulb, again and again until a title matches; returns it."""
         seen: list[str] = []
+        # What comes to light while the list is being made ends that.
+        self.page.locator(".editor-instance .squiggly-error").first.wait_for()
 
         def found() -> bool:
             rows = self.page.locator(_ACTIONS).first
-            # The list waits a moment for a fix; pressed again, it begins anew.
+            # The list waits a moment for a fix; pressed again, it waits anew.
             self._press_until("Control+Period", rows.is_visible, every_s=8)
             seen[:] = self.actions()
             if any(wanted.search(title) for title in seen):

@@ -1,6 +1,6 @@
 // Finds in open Python files what problems.json of the folder says that other tools find there.
 
-const { readFileSync } = require("node:fs");
+const { existsSync, readFileSync } = require("node:fs");
 const path = require("node:path");
 const vscode = require("vscode");
 
@@ -8,22 +8,26 @@ exports.activate = (context) => {
   const found = vscode.languages.createDiagnosticCollection("problems");
   const look = (document) => {
     const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
-    if (document.languageId !== "python" || folder === undefined) {
+    const told = folder === undefined ? undefined : path.join(folder, "problems.json");
+    if (document.languageId !== "python" || told === undefined || !existsSync(told)) {
       return;
     }
-    const known = JSON.parse(readFileSync(path.join(folder, "problems.json"), "utf8"));
+    const known = JSON.parse(readFileSync(told, "utf8"));
     const text = document.getText();
-    const there = known.filter((problem) => text.includes(problem.text));
     found.set(
       document.uri,
-      there.map((problem) => {
-        const start = text.indexOf(problem.text);
-        const range = new vscode.Range(document.positionAt(start), document.positionAt(start + problem.text.length));
-        return Object.assign(new vscode.Diagnostic(range, problem.message), {
-          code: problem.code,
-          source: problem.source,
-        });
-      }),
+      known.flatMap((problem) =>
+        [...text.matchAll(new RegExp(`\\b${problem.text}\\b`, "g"))].map(({ index }) => {
+          const range = new vscode.Range(
+            document.positionAt(index),
+            document.positionAt(index + problem.text.length),
+          );
+          return Object.assign(new vscode.Diagnostic(range, problem.message), {
+            code: problem.code,
+            source: problem.source,
+          });
+        }),
+      ),
     );
   };
   context.subscriptions.push(
