@@ -108,8 +108,9 @@ def test_an_arrow_is_put_behind_parameters_that_are_used(marked: str, expected: 
     assert list(inserting.missing_arrow(case_of("f(a <|b|>)\n", "',' expected."))) == []
 
 
-def test_what_is_not_used_behind_a_gap_is_no_parameter() -> None:
-    case = case_of("f(a <|b|>);\n", "',' expected.", code="1005", language="typescript")
+@pytest.mark.parametrize("marked", ["f(a <|b|>);\n", "f(() <|b|>);\n"])
+def test_what_is_not_used_behind_a_gap_is_no_parameter(marked: str) -> None:
+    case = case_of(marked, "',' expected.", code="1005", language="typescript")
     assert list(inserting.missing_arrow(case)) == []
 
 

@@ -44,7 +44,9 @@ def missing_arrow(case: Case) -> Iterator[Ready]:
     for gap in _GAP.finditer(line):
         before, after = line[: gap.start()], line[gap.start() :]
         parameters = _PARAMETERS.search(before)
-        names = re.findall(r"[^\W\d]\w*", parameters[1] or parameters[2]) if parameters else []
+        # A function may as well have none: then there is nothing to go by.
+        named = "" if parameters is None else parameters[1] or parameters[2] or ""
+        names = re.findall(r"[^\W\d]\w*", named)
         if any(re.search(rf"(?<![\w.]){name}\b", after) for name in names):
             place = line_start + gap.start()
             yield Ready(text=case.replaced(place, place, " =>"))
