@@ -54,6 +54,8 @@ HOSTILE = [
     "[*a **`b`** c*\nd](https://x.y)",
     "Setext\n\n-\n",
     "- a\n  -\n",
+    r"\( <b>x</b> \) \[ [a](command:x) \] $$ <script> $$ $\pi [a](command:x)$ \text{<b>}",
+    "\\( ` \\) <b> ` $$ `` $$ \\frac{`}{`} \\(",
 ]
 
 
@@ -97,7 +99,8 @@ def test_each_beginning_of_hostile_text_is_harmless(text: str) -> None:
 
 _PIECES = st.sampled_from(
     [*"[]()<>!`*_~#-+=|\\&;:.$@/\n ab1\t\"'", "```", "](", "command:", "http://", "www.", "\n\n",
-     "<b>", "</b>", "<!--", "![", "]: ", "&lt;", "&#91;", "    ", "> ", "- ", "1. ", "x.y", "---"]
+     "<b>", "</b>", "<!--", "![", "]: ", "&lt;", "&#91;", "    ", "> ", "- ", "1. ", "x.y", "---",
+     "\\(", "\\)", "\\frac{", "$$", "\\pi"]
 )  # fmt: skip
 
 
@@ -178,6 +181,17 @@ def test_what_is_safe_is_the_same_when_it_is_made_safe_again(text: str) -> None:
         ("```a b\nx\n```", "```a\nx\n```"),
         ("a\n---", "### a"),
         ("1986\\. A year", "1986\\. A year"),
+        (r"the area \( 2\pi r^2 \times h \).", "the area `2π r^2 × h`."),
+        (r"\[ A = \frac{a + 1}{2} \cdot \sqrt{x} \]", "`A = (a + 1)/2 · √(x)`"),
+        (r"so $x_{max} \leq \text{limit}$ holds", "so `x_max ≤ limit` holds"),
+        ("$$a \\ne b$$", "`a ≠ b`"),
+        (r"it is 2\pi r", "it is 2π r"),
+        (r"`\pi` and `$\times$`", r"`\pi` and `$\times$`"),
+        ("```tex\n\\pi \\( x \\)\n```", "```tex\n\\pi \\( x \\)\n```"),
+        (r"C:\times\pi and path\to\it", r"C:\times\pi and path\to\it"),
+        ("it costs $3 to $5", "it costs $3 to $5"),
+        (r"\( [x](command:y) `z` \)", "( x `z` )"),
+        (r"\( <b> \)", "`<b>`"),
     ],
 )
 def test_what_becomes_of_it(text: str, expected: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from midfill_server.explaining import (
     ground,
     ground_selection,
     hover_markdown,
+    prompts,
     symbol_at,
 )
 from midfill_server.syntax import SyntaxTree, language_of
@@ -138,13 +141,33 @@ def test_a_question_is_bounded(length: Length) -> None:
     assert ask_about_symbol(long, length, max_tokens=5).request.max_tokens == 5
 
 
-def test_longer_questions_ask_for_sections() -> None:
-    asked = ask_about_symbol(grounded(), Length.MEDIUM)
-    text = asked.request.messages[-1].text
-    for title in ("What it does", "Inputs and outputs", "Side effects and errors", "Caveat"):
-        assert f"### {title}" in text
-    assert asked.opening == asked.request.answer_start == "### What it does\n\n"
+@pytest.mark.parametrize("length", [Length.MEDIUM, Length.LONG])
+def test_longer_answers_have_sections_in_their_order(length: Length) -> None:
+    asked = ask_about_symbol(grounded(), length)
+    openings = "".join(part.opening for part in asked.parts)
+    titles = re.findall(r"(?m)^### (.*)$", openings)
+    assert titles == ["What it does", "Inputs and outputs", "Side effects and errors", "Caveat"]
+    assert asked.request.answer_start == asked.parts[0].opening
     assert asked.request.messages[0].role is Role.SYSTEM
+
+
+@pytest.mark.parametrize(
+    ("code", "begins"),
+    [
+        ("# why\n}\ntotal = add(`x`)\nreturn total", "From ``total = add(`x`)`` on, the code "),
+        (f"{'x' * 80} = 1\ny", f"From `{'x' * 50}` on, the code "),
+        ("x = 1", "This code "),
+        ("}\n)", "This code "),
+    ],
+)
+def test_a_selection_is_named_by_its_first_statement(code: str, begins: str) -> None:
+    about = Grounding(name="", language_id="python", shown="", code=code)
+    assert ask_about_selection(about, Length.SHORT).request.answer_start == begins
+
+
+def test_a_short_answer_is_one_part() -> None:
+    (part,) = ask_about_symbol(grounded(), Length.SHORT).parts
+    assert part.max_sentences == 3
 
 
 def test_a_diagnostic_is_quoted() -> None:
@@ -154,7 +177,18 @@ def test_a_diagnostic_is_quoted() -> None:
     text = asked.request.messages[-1].text
     assert "ruff F821: y is undefined" in text
     assert "\nx = y\n" in text
-    assert "### What to change" in text
+    titles = [part.opening.strip().partition("\n")[0] for part in asked.parts]
+    assert titles == ["### What it means", "### Why it is reported here", "### What to change"]
+
+
+@pytest.mark.parametrize(
+    ("marked", "told"),
+    [("y.z", True), ("", False), ("x = y.z(1)\nmore", False), ("`y`", False), ("=", False)],
+)
+def test_what_a_diagnostic_is_about_is_told(marked: str, told: bool) -> None:
+    asked = ask_about_diagnostic(grounded(), line="x = y.z(1)", message="no", marked=marked)
+    assert ("is reported at " in asked.request.messages[-1].text) is told
+    assert asked.parts[0].opening.endswith("`y.z` " if told else "that ")
 
 
 def test_a_digest_tells_what_differs() -> None:
@@ -168,6 +202,18 @@ def test_a_digest_tells_what_differs() -> None:
     ]
     assert len(set(digests)) == len(digests)
     assert ask_about_symbol(one).digest == ask_about_symbol(grounded()).digest
+
+
+def test_another_way_to_ask_has_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = grounded().facts
+    assert facts is not None
+    about = Grounding(name="f", language_id="python", shown="a.py", code="f", facts=facts)
+    other = replace(about, facts=replace(facts, errors=("Raises `E`.",)))
+    medium = Length.MEDIUM
+    before = ask_about_symbol(about, medium).digest
+    assert ask_about_symbol(other, medium).digest != before
+    monkeypatch.setattr(prompts, "PROMPT_VERSION", prompts.PROMPT_VERSION + 1)
+    assert ask_about_symbol(about, medium).digest != before
 
 
 @settings(max_examples=100, deadline=None)

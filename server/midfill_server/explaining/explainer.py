@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from midfill_engine.cancel import CancelToken
 from midfill_engine.engine import Engine
 from midfill_engine.errors import MidfillError, RequestError
 from midfill_engine.registry import MODELS
-from midfill_engine.types import ChatRequest, FinishReason, Message, Role
+from midfill_engine.types import ChatRequest, Message, Role
 from midfill_server.explaining.cache import ExplanationCache
 from midfill_server.explaining.markdown import safe_markdown
 from midfill_server.explaining.prompts import Question
+from midfill_server.explaining.writing import Answer, go_on
 from midfill_server.scheduler import (
     EngineUnavailableError,
     Job,
@@ -30,9 +30,6 @@ __all__ = ["Explainer", "Explanation", "Outcome", "Pending", "Unavailable"]
 _log = logging.getLogger(__name__)
 
 _MAX_SUGGESTED = 4
-# A sentence that a small model says once more it will say for ever.
-_MIN_REPEATED_CHARS = 24
-_SENTENCE_END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)[.!?][)`\"'*_]*(?=\s|\Z)")
 _NOBODY_CAN = "No model is there to explain it."
 
 
@@ -78,20 +75,10 @@ class _Running:
     text: str = ""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Answer:
-    """What a job has of its answer: kept over the calls between which it made way."""
-
-    text: str = ""
-    steps: int = 0
-    is_stood_in: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
     text: str
     model_id: str
-    finish: FinishReason
     stood_in: bool
 
 
@@ -222,10 +209,8 @@ class Explainer:
             return Unavailable(message=f"{_NOBODY_CAN} `midfill doctor` says more.")
         except MidfillError as error:
             return Unavailable(message=str(error))
-        answer = _without_repeats(written.text)
-        is_whole = written.finish is FinishReason.STOP
-        text = _shown(answer if is_whole else _whole_sentences(answer), question)
-        if not answer.strip():
+        text = _shown(written.text, question)
+        if not text:
             return Unavailable(message=f"{written.model_id} had nothing to say about it.")
         # What a smaller model said in its place is not to be shown tomorrow.
         self._cache.put(_key(question, written.model_id), text, lasting=not written.stood_in)
@@ -239,45 +224,21 @@ class Explainer:
 
 def _job(question: Question) -> Job[str, _Written]:
     """Return the work; where it had to make way, it goes on behind what it has written."""
-    answer = _Answer()
+    answer = Answer()
 
     def work(engine: Engine, cancel: CancelToken, emit: Callable[[str], None]) -> _Written:
-        request = _rest_of(question.request, answer)
-        finish = FinishReason.LENGTH
-        if request.max_tokens:
-            try:
-                for chunk in engine.stream(request, cancel):
-                    answer.text += chunk.text
-                    answer.steps += bool(chunk.text)
-                    answer.is_stood_in |= chunk.stood_in
-                    finish = chunk.finish or finish
-                    if chunk.text:
-                        emit(answer.text)
-                    if _is_enough(answer.text, question.max_sentences):
-                        break
-            except RequestError as error:
-                _look_whether_it_can(engine, error)
-                raise
+        try:
+            go_on(engine, cancel, question, answer, emit)
+        except RequestError as error:
+            _look_whether_it_can(engine, error)
+            raise
         return _Written(
-            text=answer.text,
+            text=answer.text if answer.said.strip() else "",
             model_id=engine.info.model_id,
-            finish=finish,
             stood_in=answer.is_stood_in,
         )
 
     return work
-
-
-def _rest_of(request: ChatRequest, answer: _Answer) -> ChatRequest:
-    if not answer.text:
-        return request
-    prompt_tokens = request.max_prompt_tokens
-    return replace(
-        request,
-        answer_start=request.answer_start + answer.text,
-        max_tokens=max(request.max_tokens - answer.steps, 0),
-        max_prompt_tokens=prompt_tokens and prompt_tokens + request.max_tokens,
-    )
 
 
 def _look_whether_it_can(engine: Engine, error: RequestError) -> None:
@@ -310,32 +271,4 @@ def _key(question: Question, model_id: str) -> str:
 
 def _shown(answer: str, question: Question) -> str:
     """Return an answer, or what there is of it, as safe markdown."""
-    text = (question.opening + answer).rstrip()
-    return safe_markdown(text, max_chars=question.max_chars)
-
-
-def _whole_sentences(text: str) -> str:
-    """Return a text that ends anywhere up to the end of its last sentence, if it has one."""
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    return text[: ends[-1]] if ends else text
-
-
-def _is_enough(text: str, max_sentences: int | None) -> bool:
-    """Whether nothing that follows would be shown."""
-    # Where a text ends with a full stop, it may be one within a word.
-    ends = [match.end() for match in _SENTENCE_END.finditer(text) if match.end() < len(text)]
-    return bool(_said_again(text)) or (max_sentences is not None and len(ends) >= max_sentences)
-
-
-def _said_again(text: str) -> str:
-    """Return the last whole sentence if it was said before; ``""`` else."""
-    said = re.split(r"(?<=[.!?])\s+|\n+", text)
-    if not text.rstrip().endswith((".", "!", "?")):
-        said.pop()
-    said = [one for one in said if len(one) >= _MIN_REPEATED_CHARS]
-    return said[-1] if said and said[-1] in said[:-1] else ""
-
-
-def _without_repeats(text: str) -> str:
-    last = _said_again(text)
-    return text[: text.index(last, text.index(last) + 1)].rstrip() if last else text
+    return safe_markdown(answer.rstrip(), max_chars=question.max_chars)

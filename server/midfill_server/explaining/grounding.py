@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from midfill_server.context.gather import Surroundings
 from midfill_server.context.visible import may_be_shown, path_of, shown_path
 from midfill_server.document import Snapshot
+from midfill_server.explaining.facts import WRAPPER, Facts, facts_between, facts_of
 from midfill_server.explaining.meaning import Meaning, Symbol, outdented
 from midfill_server.syntax import (
     Definition,
+    Language,
     SyntaxTree,
     definitions,
     enclosing,
@@ -28,8 +30,22 @@ _MAX_CALLS_OF_A_FILE = 2
 _MAX_IMPORTS = 4
 _MAX_USED = 4
 _MAX_LINE_CHARS = 120
+# Their methods are parsed within a class only.
+_IN_CLASSES = frozenset(
+    {
+        "javascript",
+        "javascriptreact",
+        "typescript",
+        "typescriptreact",
+        "java",
+        "csharp",
+        "php",
+    }
+)
 # A hover does not wait for more than some milliseconds of it.
 _MAX_SEARCHED_CHARS = 1_000_000
+# Long enough for all there is: whether there are facts must not depend on how busy the machine is.
+_MAX_PARSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +54,8 @@ class Grounding:
 
     ``code`` is what is to be explained, in the language ``language_id`` of the file ``shown``.
     ``inside`` is the header of what holds it, ``callers`` are lines that use it, each with the file
-    it is in, ``imports`` statements that it needs, ``used`` signatures of what it uses.
+    it is in, ``imports`` statements that it needs, ``used`` signatures of what it uses. ``facts``
+    are what syntax says of the code, ``None`` where it says nothing.
     """
 
     name: str
@@ -49,6 +66,7 @@ class Grounding:
     callers: tuple[tuple[str, str], ...] = ()
     imports: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
+    facts: Facts | None = None
 
 
 def ground(
@@ -70,6 +88,7 @@ def ground(
     is_here = meaning.path == (path_of(snapshot.uri) or "")
     name = f"{meaning.owner}.{meaning.name}" if meaning.owner else meaning.name
     inside = ""
+    facts = _facts(meaning, symbol.language_id)
     if meaning.kind in ("variable", "parameter"):
         # Its line says little; the function around it tells what it is for.
         units = enclosing(tree, symbol.start) if is_here else ()
@@ -87,6 +106,7 @@ def ground(
         callers=tuple(_callers(meaning, snapshot, surroundings, documents)),
         imports=_imports(code, snapshot, tree) if is_here else (),
         used=_used(code, meaning.name, snapshot, tree, surroundings) if is_here else (),
+        facts=facts,
     )
 
 
@@ -121,6 +141,29 @@ def ground_selection(
         inside=inside,
         imports=_imports(code, snapshot, tree),
         used=_used(code, "", snapshot, tree, surroundings),
+        facts=facts_between(tree, start, behind if behind >= 0 else len(text))
+        or _facts_of(code, language),
+    )
+
+
+def _facts(meaning: Meaning, language_id: str) -> Facts | None:
+    """Return what is certain of a definition."""
+    if meaning.kind in ("variable", "parameter"):
+        return Facts(kind="name", inputs=(meaning.signature,))
+    language = language_of(language_id)
+    if meaning.kind not in ("function", "method", "class"):
+        return None
+    code = meaning.source
+    if meaning.owner and meaning.kind != "class" and language_id in _IN_CLASSES:
+        code = f"class {WRAPPER} {{\n{code}\n}}"
+    return _facts_of(code, language)
+
+
+def _facts_of(code: str, language: Language | None) -> Facts | None:
+    if language is None or language.grammar is None:
+        return None
+    return facts_of(
+        SyntaxTree.parse(language.grammar.prologue + code, language, limit_s=_MAX_PARSE_S)
     )
 
 

@@ -11,6 +11,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
+from midfill_server.explaining.formulas import without_latex
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
@@ -68,12 +70,12 @@ def safe_markdown(text: str, *, max_chars: int = 4000, top_heading: int = 3) -> 
     """Return markdown that shows ``text`` without harm, in at most ``max_chars``.
 
     Kept are paragraphs, headings (none above the level ``top_heading``), emphasis, lists, quotes
-    and code. Of links and images their texts are kept, HTML is shown as it is written. What is too
-    long ends after a block, or else a sentence.
+    and code. Of links and images their texts are kept, HTML is shown as it is written, LaTeX as
+    plain characters. What is too long ends after a block, or else a sentence.
     """
     source = _clean(text.replace("\r\n", "\n").replace("\r", "\n"))
     is_whole = len(source) <= _MAX_READ_FACTOR * max_chars
-    source = source[: _MAX_READ_FACTOR * max_chars]
+    source = without_latex(source[: _MAX_READ_FACTOR * max_chars])
     kept: list[str] = []
     room = max_chars - len(_MORE) - 2
     if len(_COSTLY.findall(source)) > _MAX_COSTLY:
