@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from midfill_server.explaining.bindings import binding_of
 from midfill_server.explaining.raising import errors_in
 from midfill_server.syntax import SyntaxTree
-from midfill_server.syntax.nodes import is_one
+from midfill_server.syntax.nodes import is_one, text_of
 from midfill_server.syntax.units import body_of, header_end_of, name_of
 
 if TYPE_CHECKING:
@@ -98,11 +98,11 @@ class Facts:
 
     ``kind`` is ``function``, ``class``, ``lines`` or ``name``. ``inputs`` are parameters, of lines
     the names that they use, of a name what gives it its value; ``names`` are what parameters are
-    called. ``output`` is the type of what is
-    returned, ``""`` if nobody wrote it; ``returns`` is whether there is something. ``offers`` are
-    what others may call of a class, of lines the names that are used behind them. ``changes`` are
-    attributes that get a value, ``effects`` functions that are called for nothing but their effect,
-    ``calls`` all that are called by their name alone, ``errors`` sentences.
+    called. ``output`` is the type of what is returned, ``""`` if nobody wrote it; ``returns`` is
+    whether there is something. ``offers`` are what others may call of a class, of lines the names
+    that are used behind them. ``changes`` are attributes that get a value, ``effects`` functions
+    that are called for nothing but their effect, ``calls`` all that are called by their name alone,
+    ``errors`` sentences.
     """
 
     kind: str
@@ -152,7 +152,7 @@ def facts_between(tree: SyntaxTree | None, start: int, end: int) -> Facts | None
     inputs: dict[str, None] = {}
     offers: dict[str, None] = {}
     for leaf in leaves:
-        name = _text(leaf)
+        name = text_of(leaf)
         if name in inputs or name in offers or len(inputs) + len(offers) > 2 * _MAX_NAMES:
             continue
         binding = binding_of(tree, name, tree.offset_of(leaf.start_byte), in_file=False)
@@ -208,8 +208,11 @@ def _of_class(tree: SyntaxTree, node: Node) -> Facts:
     body = body_of(node)
     members = [one for one in _members(body) if is_one(one, tree.grammar.functions)]
     made = [one for one in members if name_of(tree, one) in {*_CONSTRUCTORS, name_of(tree, node)}]
-    names = [name_of(tree, one) for one in members if one not in made]
-    hidden = [one for one in members if _text(one).lstrip().startswith(("private", "protected"))]
+    names = [
+        name_of(tree, one)
+        for one in members
+        if one not in made and not text_of(one).lstrip().startswith(("private", "protected"))
+    ]
     nodes = list(_walked([node], frozenset()))
     decorators = _decorators(node)
     inputs = _parameters(made[0]) if made else ()
@@ -218,13 +221,7 @@ def _of_class(tree: SyntaxTree, node: Node) -> Facts:
     return Facts(
         kind="class",
         inputs=_written(inputs),
-        offers=tuple(
-            dict.fromkeys(
-                name
-                for name, one in zip(names, [m for m in members if m not in made], strict=True)
-                if name and not name.startswith(("_", "#")) and one not in hidden
-            )
-        ),
+        offers=tuple(dict.fromkeys(name for name in names if name and name[0] not in "_#")),
         changes=_changes(nodes),
         effects=_effects(tree, nodes),
         calls=_calls(nodes),
@@ -275,7 +272,7 @@ def _parameters(node: Node) -> tuple[Node, ...]:
         for child in listed.named_children
         if child.type not in _PARAMETER_MARKS
         and "comment" not in child.type
-        and _one_line(_text(child)) not in {*_RECEIVERS, "void"}
+        and _one_line(text_of(child)) not in {*_RECEIVERS, "void"}
     )
 
 
@@ -285,21 +282,21 @@ def _names(parameters: Iterable[Node]) -> Iterator[str]:
         named = one.children_by_field_name("name") or one.children_by_field_name("pattern")
         named = named or one.children_by_field_name("declarator") or [one]
         for node in named:
-            written = _one_line(_text(node)).lstrip("*&. ").partition("=")[0].partition(":")[0]
+            written = _one_line(text_of(node)).lstrip("*&. ").partition("=")[0].partition(":")[0]
             if _NAME.fullmatch(written.strip()):
                 yield written.strip()
 
 
 def _output(node: Node) -> str:
     found = next((one for one in map(node.child_by_field_name, _RETURN_FIELDS) if one), None)
-    written = _one_line(_text(found)).lstrip(": ") if found is not None else ""
+    written = _one_line(text_of(found)).lstrip(": ") if found is not None else ""
     return written.removeprefix("-> ")
 
 
 def _decorators(node: Node) -> tuple[str, ...]:
     parent = node.parent
     held = parent if parent is not None and parent.type == "decorated_definition" else node
-    return tuple(_one_line(_text(one)) for one in held.named_children if one.type == "decorator")
+    return tuple(_one_line(text_of(one)) for one in held.named_children if one.type == "decorator")
 
 
 def _changes(nodes: Iterable[Node]) -> tuple[str, ...]:
@@ -316,7 +313,7 @@ def _changes(nodes: Iterable[Node]) -> tuple[str, ...]:
                 while target is not None and target.type in _SUBSCRIPTS:
                     target = target.named_children[0] if target.named_child_count else None
                 if target is not None and target.type in _ATTRIBUTES:
-                    found[_one_line(_text(target))] = None
+                    found[_one_line(text_of(target))] = None
     return tuple(one for one in found if len(one) <= _MAX_CHARS)
 
 
@@ -325,7 +322,7 @@ def _effects(tree: SyntaxTree, nodes: Iterable[Node]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for node in nodes:
         if node.type == "send_statement" and (to := node.child_by_field_name("channel")):
-            found[f"{_one_line(_text(to))} <-"] = None
+            found[f"{_one_line(text_of(to))} <-"] = None
         inner = node.named_children[0] if node.type in _STATEMENTS and node.named_children else None
         if node.type == "call" and _is_ruby_statement(node):
             inner = node
@@ -351,7 +348,7 @@ def _is_ruby_statement(node: Node) -> bool:
 
 def _calls(nodes: Iterable[Node]) -> tuple[str, ...]:
     called = (one.child_by_field_name("function") for one in nodes if one.type in _CALLS)
-    names = (_text(one) for one in called if one is not None and one.type == "identifier")
+    names = (text_of(one) for one in called if one is not None and one.type == "identifier")
     return tuple(dict.fromkeys(name for name in names if not _EVERYWHERE.fullmatch(name)))
 
 
@@ -370,12 +367,8 @@ def _is_own(tree: SyntaxTree, call: Node, written: str) -> bool:
 
 
 def _written(nodes: Iterable[Node]) -> tuple[str, ...]:
-    return tuple(_one_line(_text(one)) for one in nodes)
+    return tuple(_one_line(text_of(one)) for one in nodes)
 
 
 def _one_line(written: str) -> str:
     return " ".join(written.split())[:_MAX_PARAMETER_CHARS]
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode("utf-8", "replace")

@@ -42,8 +42,6 @@ _MAX_LINE_CHARS = 160
 _MAX_NAMED_CHARS = 50
 # No comment, and no bracket alone.
 _STATEMENT = re.compile(r"(?!#|//|/\*|\*|--|\"\"\"|\'\'\').*\w")
-# Small models go on after the two that they are asked for.
-_SENTENCES_OF_A_SHORT_ONE = 3
 
 _SYSTEM = (
     "You explain code to a programmer who reads it. Say only what the code shows, in plain and "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from midfill_server.explaining.markdown import code_span
 from midfill_server.syntax import SyntaxTree
-from midfill_server.syntax.nodes import upwards
+from midfill_server.syntax.nodes import text_of, upwards
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -69,16 +69,16 @@ def _raised(node: Node) -> str:
 
 
 def _in_go(node: Node, holder: Node) -> str:
-    written = _text(node)
+    written = text_of(node)
     if node.type == "call_expression" and written.startswith("panic("):
         return "Panics"
     if node.type != "return_statement" or not node.named_child_count:
         return ""
     result = holder.child_by_field_name("result")
-    if result is None or not re.search(r"\berror\b\s*\)?\Z", _text(result)):
+    if result is None or not re.search(r"\berror\b\s*\)?\Z", text_of(result)):
         return ""
     last = node.named_children[0].named_children[-1:]
-    if not last or _text(last[0]) == "nil":
+    if not last or text_of(last[0]) == "nil":
         return ""
     if last[0].type == "call_expression":
         return f"Returns as its error what {code_span(_name_of(last[0]) + '(…)')} returns"
@@ -86,9 +86,9 @@ def _in_go(node: Node, holder: Node) -> str:
 
 
 def _in_rust(node: Node) -> str:
-    written = _text(node)
+    written = text_of(node)
     if node.type == "macro_invocation":
-        macro = _text(node.named_children[0])
+        macro = text_of(node.named_children[0])
         assertion = _ASSERTION.match(written)
         if assertion is not None and len(assertion[1]) <= _MAX_CHARS:
             return f"Panics unless {code_span(assertion[1])}"
@@ -106,7 +106,7 @@ def _in_rust(node: Node) -> str:
 
 
 def _in_ruby(node: Node) -> str:
-    match = re.match(r"raise\b\s*\(?([\w:]*)", _text(node)) if node.type == "call" else None
+    match = re.match(r"raise\b\s*\(?([\w:]*)", text_of(node)) if node.type == "call" else None
     if match is None:
         return ""
     return f"Raises {code_span(match[1])}" if match[1] else "Raises an error"
@@ -124,7 +124,7 @@ def _reason(node: Node, holder: Node) -> str:
             condition = parent.child_by_field_name("condition")
             if condition is None or _field(child, parent) not in _HOLDS:
                 return ""
-            written = " ".join(_text(condition).split())
+            written = " ".join(text_of(condition).split())
             if written.startswith("(") and written.endswith(")"):
                 written = written[1:-1].strip()
             return f" if {code_span(written)}" if len(written) <= _MAX_CHARS else ""
@@ -136,7 +136,7 @@ def _caught(clause: Node) -> str:
     first = clause.named_children[0] if clause.named_child_count else None
     if first is None or clause.type != "except_clause" or first.type == "block":
         return " in place of an error that it catches"
-    return f" in place of {code_span(_text(first).partition(' as ')[0].strip('()'))}"
+    return f" in place of {code_span(text_of(first).partition(' as ')[0].strip('()'))}"
 
 
 def _field(child: Node, parent: Node) -> str | None:
@@ -148,14 +148,10 @@ def _field(child: Node, parent: Node) -> str | None:
 
 def _name_of(node: Node) -> str:
     """Return what is raised or called, without its arguments."""
-    written = " ".join(_text(node).split()).removeprefix("new ")
+    written = " ".join(text_of(node).split()).removeprefix("new ")
     return _short(written.partition("(")[0].strip() or written)
 
 
 def _short(written: str) -> str:
     written = " ".join(written.split())
     return written if len(written) <= _MAX_CHARS else written[: _MAX_CHARS - 1] + "…"
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode("utf-8", "replace")

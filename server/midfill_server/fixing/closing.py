@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from midfill_server.fixing.brackets import CLOSERS
 from midfill_server.fixing.case import Case, Ready
 from midfill_server.fixing.edits import TextEdit
 
@@ -13,7 +14,6 @@ __all__ = ["missing_ends", "only_closes"]
 
 _MAX_GUESSES = 6
 _MAX_LINES = 20_000
-_CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _STRINGS = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`")
 _COMMENT = re.compile(r"(?:#|//).*|/\*.*?\*/")
 _NO_CODE = re.compile(r"\s*(?:#|//|/?\*)")
@@ -119,12 +119,12 @@ def _not_closed_by(line: _Line, block: _Block, last: _Line | None) -> Iterator[t
 def _opened(text: str) -> str:
     """Return what closes the brackets that are open at the end of a line, which one of them is."""
     code = _COMMENT.sub("", _STRINGS.sub("''", text)).rstrip()
-    if code[-1:] not in _CLOSERS:
+    if code[-1:] not in CLOSERS:
         return ""
     open_: list[str] = []
     for character in code:
-        if character in _CLOSERS:
-            open_.append(_CLOSERS[character])
+        if character in CLOSERS:
+            open_.append(CLOSERS[character])
         elif character in ")]}" and open_ and open_[-1] == character:
             open_.pop()
     return "".join(reversed(open_))

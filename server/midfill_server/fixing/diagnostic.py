@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from midfill_server.fixing.brackets import CLOSERS
+
 __all__ = [
     "Diagnostic",
     "Kind",
@@ -156,7 +158,6 @@ _PARAMETERS = re.compile(
     re.IGNORECASE,
 )
 _UNCLOSED = re.compile(r"[`\"']([(\[{])[`\"'] (?:was|is) (?:never|not) closed", re.IGNORECASE)
-_CLOSER = {"(": ")", "[": "]", "{": "}"}
 
 
 def kind_of(diagnostic: Diagnostic) -> Kind:
@@ -195,7 +196,7 @@ def suggested_names(diagnostic: Diagnostic) -> tuple[str, ...]:
 def expected_tokens(message: str) -> tuple[str, ...]:
     """Return the brackets, colons and the like that a message says are missing."""
     found = [one[1] or one[2] or one[3] for one in _EXPECTED.finditer(message)]
-    found += [_CLOSER[one[1]] for one in _UNCLOSED.finditer(message)]
+    found += [CLOSERS[one[1]] for one in _UNCLOSED.finditer(message)]
     return tuple(dict.fromkeys(found))
 
 

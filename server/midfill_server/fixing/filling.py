@@ -10,17 +10,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 from midfill_engine.types import CompletionRequest, Landmark, Sampling
+from midfill_server.fixing.brackets import closing_at, is_balanced
 from midfill_server.fixing.case import Asked, Case
 from midfill_server.syntax import enclosing
 from midfill_server.syntax.spans import arguments_at, statement_at
 
 __all__ = [
     "MAX_LINE_TOKENS",
-    "closing_at",
     "fim_request",
     "first_line",
     "has_line",
-    "is_balanced",
     "line",
     "range_anew",
     "statement",
@@ -33,7 +32,6 @@ MAX_LINE_TOKENS = 48
 _MAX_RANGE_TOKENS = 24
 _MAX_STATEMENT_LINES = 12
 _CONTEXT_CHARS = 8000
-_CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 
 def has_line(answer: str) -> bool:
@@ -224,37 +222,3 @@ def _cut_at(answer: str, rest: str) -> str | None:
             return answer[:at].rstrip() if rest[:1].isspace() else answer[:at]
         at = answer.find(head, at + 1)
     return None
-
-
-def closing_at(answer: str) -> int | None:
-    """Return where a bracket is closed that the answer does not open."""
-    depth = 0
-    quote = ""
-    for at, character in enumerate(answer):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'`":
-            quote = character
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            if depth == 0:
-                return at
-            depth -= 1
-    return None
-
-
-def is_balanced(text: str) -> bool:
-    """Return whether all brackets of a piece of code are closed in it."""
-    open_: list[str] = []
-    quote = ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'`":
-            quote = character
-        elif character in _CLOSERS:
-            open_.append(_CLOSERS[character])
-        elif character in ")]}" and (not open_ or open_.pop() != character):
-            return False
-    return not open_

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from midfill_server.fixing.brackets import CLOSERS, OPENERS
 from midfill_server.fixing.case import Case, Ready
 from midfill_server.fixing.diagnostic import expected_tokens
 
@@ -20,8 +21,6 @@ _MAX_INDENTATIONS = 6
 _MAX_QUOTES = 4
 _MAX_LINES_ABOVE = 30
 _MAX_PLACES = 16
-_OPENER = {")": "(", "]": "[", "}": "{"}
-_CLOSER = {opener: closer for closer, opener in _OPENER.items()}
 # Where a bracket may be opened, and where one may be closed.
 _STARTS = re.compile(r"(?<![\w.$])(?=[\w\"'`.$<([{])|(?<=\w)(?=\s*[)\]])")
 # Where one value stands behind another.
@@ -110,20 +109,20 @@ def _partners(case: Case, at: int) -> Iterator[tuple[int, str]]:
     open_: list[tuple[int, str]] = []
     for found in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[()\[\]{}]", line):
         bracket, place = found[0], found.start()
-        if bracket in _CLOSER:
+        if bracket in CLOSERS:
             open_.append((place, bracket))
-        elif bracket not in _OPENER:
+        elif bracket not in OPENERS:
             continue
-        elif open_ and open_[-1][1] == _OPENER[bracket]:
+        elif open_ and open_[-1][1] == OPENERS[bracket]:
             open_.pop()
         else:
             for one in _STARTS.finditer(line, 0, place + 1):
-                yield first + one.start(), _OPENER[bracket]
+                yield first + one.start(), OPENERS[bracket]
     for place, bracket in open_:
         # What is open at the end of a line goes on in the next one.
         if place < len(line.rstrip()) - 1:
             for one in _ENDS.finditer(line, place + 1):
-                yield first + one.start(), _CLOSER[bracket]
+                yield first + one.start(), CLOSERS[bracket]
 
 
 def _code_end(case: Case, at: int) -> int:
@@ -135,7 +134,7 @@ def _code_end(case: Case, at: int) -> int:
 
 def _unclosed(case: Case, closer: str, start: int) -> Iterator[int]:
     """Yield where lines end in which a bracket is open that the next line does not go on with."""
-    opener = _OPENER.get(closer)
+    opener = OPENERS.get(closer)
     if opener is None:
         return
     lines = case.snapshot.lines

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from midfill_engine.types import Sampling
+from midfill_server.fixing.brackets import closing_at, is_balanced
 from midfill_server.fixing.case import Asked, Case, Ready
 from midfill_server.fixing.diagnostic import (
     Kind,
@@ -16,14 +17,7 @@ from midfill_server.fixing.diagnostic import (
     missing_parameters,
     quoted_names,
 )
-from midfill_server.fixing.filling import (
-    MAX_LINE_TOKENS,
-    closing_at,
-    fim_request,
-    first_line,
-    has_line,
-    is_balanced,
-)
+from midfill_server.fixing.filling import MAX_LINE_TOKENS, fim_request, first_line, has_line
 from midfill_server.fixing.scope import function_of
 from midfill_server.syntax import definitions
 from midfill_server.syntax.spans import Arguments, arguments_at

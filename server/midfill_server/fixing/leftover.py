@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from midfill_server.fixing.brackets import is_balanced
 from midfill_server.fixing.case import Case
-from midfill_server.fixing.filling import is_balanced
 from midfill_server.syntax import Unit, enclosing
 
 __all__ = ["Body", "certain_values", "left_over", "maker", "values_left"]

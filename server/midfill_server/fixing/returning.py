@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from midfill_engine.types import Sampling
+from midfill_server.fixing.brackets import is_balanced
 from midfill_server.fixing.case import Asked, Case, Idea, Ready
-from midfill_server.fixing.filling import fim_request, has_line, is_balanced
+from midfill_server.fixing.filling import fim_request, has_line
 from midfill_server.fixing.leftover import Body, certain_values, left_over, maker, values_left
 from midfill_server.fixing.scope import function_of
 

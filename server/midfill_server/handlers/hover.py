@@ -6,7 +6,6 @@ Never waits for the model: what it writes about a name is shown by a later hover
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from midfill_server.server import MidfillServer
 
 __all__ = ["hover", "may_be_asked", "name_model", "opened_texts"]
-
-_log = logging.getLogger(__name__)
 
 # Other files are read for so long; without them a signature is shown, and nothing is explained.
 _READING_S = 0.06

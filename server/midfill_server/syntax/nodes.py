@@ -15,6 +15,7 @@ __all__ = [
     "before",
     "is_one",
     "outside_of_text",
+    "text_of",
     "token_after",
     "token_before",
     "upwards",
@@ -24,6 +25,11 @@ __all__ = [
 def is_one(node: Node, kinds: frozenset[str]) -> bool:
     """Return whether a node is of one of the kinds; keywords may be spelled like kinds."""
     return node.is_named and node.type in kinds
+
+
+def text_of(node: Node) -> str:
+    """Return what is written in a node."""
+    return (node.text or b"").decode("utf-8", "replace")
 
 
 def upwards(node: Node | None) -> Iterator[Node]:
